@@ -1,0 +1,1 @@
+//! What the operator wrote, compiled into what the gateway runs.

@@ -1,0 +1,1 @@
+//! Sockets, TLS, time: the path of a request.

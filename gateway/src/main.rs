@@ -1,0 +1,2 @@
+//! The program `spanway`.
+fn main() {}
