@@ -1,0 +1,9 @@
+//! The vocabulary: what the rooms say to each other.
+
+mod backend;
+mod name;
+mod protocol;
+
+pub use self::backend::{BackendKey, ServicePort};
+pub use self::name::{Kind, LinkName, Name, ObjectRef};
+pub use self::protocol::AppProtocol;
