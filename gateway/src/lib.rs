@@ -8,3 +8,5 @@
 //! Only this room knows pingora; only this room has a `main`.
 
 pub mod snapshot;
+
+pub mod telemetry;
