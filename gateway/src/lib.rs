@@ -7,4 +7,5 @@
 //!
 //! Only this room knows pingora; only this room has a `main`.
 
+pub mod http;
 pub mod snapshot;
