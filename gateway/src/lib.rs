@@ -7,6 +7,7 @@
 //!
 //! Only this room knows pingora; only this room has a `main`.
 
+pub mod http;
 pub mod snapshot;
 
 pub mod telemetry;
