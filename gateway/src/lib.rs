@@ -1,1 +1,3 @@
 //! Sockets, TLS, time: the path of a request.
+
+pub mod tls;
