@@ -1,3 +1,16 @@
 //! What the operator wrote, compiled into what the gateway runs.
+//!
+//! ```text
+//! API server ─┐
+//!             ├─► source ─► Resources ─► compile ─► RoutingTable   (read by every request)
+//! directory ──┘                              └────► verdicts ─► status ─► Writer
+//! ```
+//!
+//! This room knows Gateway API, MCS API and our own objects; it knows neither sockets nor
+//! remote clusters. `compile` is pure and cannot fail: one bad object costs itself.
 
 pub mod model;
+
+pub mod resources;
+
+pub mod table;

@@ -1,3 +1,11 @@
-//! The vocabulary: names, addresses and rules as the rest of Spanway speaks of them.
+//! The vocabulary: what the rooms say to each other.
 
 pub mod identity;
+
+mod backend;
+mod name;
+mod protocol;
+
+pub use self::backend::{BackendKey, ServicePort};
+pub use self::name::{Kind, LinkName, Name, ObjectRef};
+pub use self::protocol::AppProtocol;

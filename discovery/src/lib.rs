@@ -1,1 +1,15 @@
 //! Which clusters and endpoints exist.
+//!
+//! ```text
+//! Services, EndpointSlices, exports ─► catalog server ─► (link) ─► catalog client ─► Catalog of each link
+//! own slices + catalogs ─► endpoint::build ─► EndpointTable          (read by every request)
+//! exports of all clusters ─► merge ─► plan ─► apply: ServiceImport, derived and mirrored Services, slices
+//! ```
+//!
+//! This room knows neither sockets of the data path nor routes.
+
+pub mod catalog;
+
+pub mod endpoint;
+
+pub mod report;

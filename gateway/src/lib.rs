@@ -1,4 +1,14 @@
-//! Sockets, TLS, time: the path of a request.
+//! Sockets, TLS, time: the path of a connection and of a request.
+//!
+//! ```text
+//! accept ─► local port says whose ─► peek ─► SNI: pass through | terminate | plain
+//!        ─► HTTP/1 or HTTP/2 ─► strict check ─► route ─► split ─► endpoint ─► connect or reuse ─► forward
+//! ```
+//!
+//! Only this room knows pingora; only this room has a `main`.
+
+pub mod snapshot;
 
 pub mod listener;
+
 pub mod tls;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::Name;
+
 #[cfg(test)]
 mod tests;
 
@@ -27,15 +29,6 @@ pub struct SpiffeId {
     text: Arc<str>,
     /// Where the path begins in `text`; its length if there is none.
     path_at: usize,
-}
-
-/// A Kubernetes ServiceAccount, as the names that Spanway issues spell it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceAccount {
-    /// Its namespace.
-    pub namespace: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
 }
 
 /// Why a text is no trust domain.
@@ -76,11 +69,6 @@ pub enum InvalidSpiffeId {
     #[error("the path of {0:?} has {1:?} in it")]
     Character(String, char),
 }
-
-/// Why a text names no ServiceAccount.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
-#[error("{0:?} is not of the form \"<namespace>/<name>\"")]
-pub struct InvalidServiceAccount(String);
 
 // === impl TrustDomain ===
 
@@ -126,10 +114,7 @@ impl fmt::Display for TrustDomain {
 
 impl SpiffeId {
     /// The name of a ServiceAccount's pods: `spiffe://<trust domain>/ns/<namespace>/sa/<name>`.
-    pub fn of(
-        trust_domain: &TrustDomain,
-        account: &ServiceAccount,
-    ) -> Result<Self, InvalidSpiffeId> {
+    pub fn of(trust_domain: &TrustDomain, account: &Name) -> Result<Self, InvalidSpiffeId> {
         format!("{SCHEME}{trust_domain}/ns/{}/sa/{}", account.namespace, account.name).parse()
     }
 
@@ -159,11 +144,11 @@ impl SpiffeId {
     }
 
     /// The ServiceAccount that it names, if it has that form.
-    pub fn service_account(&self) -> Option<ServiceAccount> {
+    pub fn service_account(&self) -> Option<Name> {
         let mut segments = self.path().strip_prefix('/')?.split('/');
         match [(); 5].map(|()| segments.next()) {
             [Some("ns"), Some(namespace), Some("sa"), Some(name), None] => {
-                Some(ServiceAccount { namespace: namespace.into(), name: name.into() })
+                Some(Name::new(namespace, name))
             }
             _ => None,
         }
@@ -213,27 +198,4 @@ fn check_path(text: &str, path: &str) -> Result<(), InvalidSpiffeId> {
         }
     }
     Ok(())
-}
-
-// === impl ServiceAccount ===
-
-impl FromStr for ServiceAccount {
-    type Err = InvalidServiceAccount;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('/') {
-            Some((namespace, name))
-                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-            {
-                Ok(Self { namespace: namespace.into(), name: name.into() })
-            }
-            _ => Err(InvalidServiceAccount(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for ServiceAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
 }

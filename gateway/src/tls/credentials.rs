@@ -1,17 +1,19 @@
 //! What the gateway can prove and whom it believes: one of the three parts of a snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use config::model::Name;
 use config::model::identity::TrustDomain;
+use config::table::{ClientAuth, TlsTermination};
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
 use super::link::{LinkDialler, LinkListener};
-use super::server::{self, Certificates, ClientAuth, UnusableCertificate, UnusableListener};
+use super::server::{self, UnusableCertificate, UnusableListener};
 use super::svid::Svid;
 use super::verifier::{InvalidTrust, LinkTrust, PeerVerifier, Peers, Presence, Refusals};
 
@@ -27,10 +29,10 @@ pub struct Inputs {
     pub svid: Option<Arc<Svid>>,
     /// Whom the links trust; of two with one trust domain the first has it.
     pub links: Vec<LinkTrust>,
-    /// Server certificates by an id of the caller's choice.
-    pub certificates: BTreeMap<Arc<str>, PemPair>,
-    /// HTTPS listeners by an id of the caller's choice.
-    pub https: BTreeMap<Arc<str>, HttpsListener>,
+    /// Server certificates by the names of their Secrets.
+    pub certificates: BTreeMap<Name, PemPair>,
+    /// Every way of ending TLS that the routing table names.
+    pub terminations: HashSet<Termination>,
 }
 
 /// A chain and its private key as PEM.
@@ -42,14 +44,13 @@ pub struct PemPair {
     pub key: Arc<[u8]>,
 }
 
-/// An HTTPS listener: one port of one Gateway.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpsListener {
-    /// Host names, `""` for any and `*.example.org` for all below, each with the ids of its
-    /// certificates.
-    pub names: Vec<(Arc<str>, Vec<Arc<str>>)>,
-    /// What clients must show.
-    pub clients: ClientAuth,
+/// A way of ending TLS: what distinguishes one `TlsTermination` from another here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Termination {
+    /// The Secrets that hold the certificates.
+    pub certificates: Arc<[Name]>,
+    /// What a client must present.
+    pub client_auth: ClientAuth,
 }
 
 /// What is wrong with one input; it costs that input alone.
@@ -65,28 +66,20 @@ pub enum Fault {
         #[source]
         reason: InvalidTrust,
     },
-    /// A certificate cannot be used; the last one of that id that could be stays in use.
-    #[error("certificate {certificate:?}: {reason}")]
+    /// A certificate cannot be used; the last one of that name that could be stays in use.
+    #[error("certificate {certificate}: {reason}")]
     Certificate {
-        /// Its id.
-        certificate: Arc<str>,
+        /// The name of its Secret.
+        certificate: Name,
         /// What is wrong.
         #[source]
         reason: UnusableCertificate,
     },
-    /// A host name of a listener has no certificate that can be used.
-    #[error("listener {listener:?} has no certificate for {host:?}")]
-    NoCertificate {
-        /// The id of the listener.
-        listener: Arc<str>,
-        /// The host name.
-        host: Arc<str>,
-    },
     /// A listener has no TLS.
-    #[error("listener {listener:?}: {reason}")]
+    #[error("the listener with {}: {reason}", list(.certificates))]
     Listener {
-        /// The id of the listener.
-        listener: Arc<str>,
+        /// The Secrets that it names.
+        certificates: Arc<[Name]>,
         /// What is wrong.
         #[source]
         reason: UnusableListener,
@@ -103,8 +96,8 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     links: Links,
-    certificates: BTreeMap<Arc<str>, Certificate>,
-    https: BTreeMap<Arc<str>, Https>,
+    certificates: BTreeMap<Name, Certificate>,
+    https: HashMap<Termination, Https>,
 }
 
 /// Everything about links; a change of any of it makes all of it new, so that no session which
@@ -125,8 +118,7 @@ struct Certificate {
 
 #[derive(Clone, Debug)]
 struct Https {
-    listener: HttpsListener,
-    keys: Vec<(Arc<str>, Vec<Arc<CertifiedKey>>)>,
+    keys: Vec<Arc<CertifiedKey>>,
     config: Arc<ServerConfig>,
 }
 
@@ -143,20 +135,18 @@ impl Credentials {
         let mut faults = Vec::new();
         let links = Links::build(inputs, &previous.links, refusals, now, &mut faults);
         let certificates = certificates(inputs, previous, &mut faults);
-        let https = inputs
-            .https
-            .iter()
-            .filter_map(|(id, listener)| {
-                let keys = keys(id, listener, &certificates, &mut faults);
-                match Https::build(listener, keys, previous.https.get(id)) {
-                    Ok(https) => Some((Arc::clone(id), https)),
-                    Err(reason) => {
-                        faults.push(Fault::Listener { listener: Arc::clone(id), reason });
-                        None
-                    }
+        let mut https = HashMap::with_capacity(inputs.terminations.len());
+        for termination in &inputs.terminations {
+            match Https::build(termination, &certificates, previous.https.get(termination)) {
+                Ok(made) => {
+                    https.insert(termination.clone(), made);
                 }
-            })
-            .collect();
+                Err(reason) => faults.push(Fault::Listener {
+                    certificates: Arc::clone(&termination.certificates),
+                    reason,
+                }),
+            }
+        }
         (Self { links, certificates, https }, faults)
     }
 
@@ -175,13 +165,13 @@ impl Credentials {
         self.links.diallers.get(name)
     }
 
-    /// The TLS of an HTTPS listener.
-    pub fn https(&self, listener: &str) -> Option<&Arc<ServerConfig>> {
-        self.https.get(listener).map(|https| &https.config)
+    /// How a listener ends TLS.
+    pub fn https(&self, termination: &Termination) -> Option<&Arc<ServerConfig>> {
+        self.https.get(termination).map(|https| &https.config)
     }
 
     /// When each server certificate ends, for the metrics.
-    pub fn certificates(&self) -> impl Iterator<Item = (&Arc<str>, Option<UnixTime>)> {
+    pub fn certificates(&self) -> impl Iterator<Item = (&Name, Option<UnixTime>)> {
         self.certificates.iter().map(|(id, certificate)| (id, expiry(&certificate.key)))
     }
 }
@@ -196,7 +186,7 @@ fn certificates(
     inputs: &Inputs,
     previous: &Credentials,
     faults: &mut Vec<Fault>,
-) -> BTreeMap<Arc<str>, Certificate> {
+) -> BTreeMap<Name, Certificate> {
     let mut certificates = BTreeMap::new();
     for (id, pem) in &inputs.certificates {
         let old = previous.certificates.get(id);
@@ -205,72 +195,46 @@ fn certificates(
             _ => match server::certified_key(&pem.chain, &pem.key) {
                 Ok(key) => Some(Certificate { pem: pem.clone(), key }),
                 Err(reason) => {
-                    faults.push(Fault::Certificate { certificate: Arc::clone(id), reason });
+                    faults.push(Fault::Certificate { certificate: id.clone(), reason });
                     old.cloned()
                 }
             },
         };
-        certificates.extend(certificate.map(|certificate| (Arc::clone(id), certificate)));
+        certificates.extend(certificate.map(|certificate| (id.clone(), certificate)));
     }
     certificates
 }
 
-fn keys(
-    id: &Arc<str>,
-    listener: &HttpsListener,
-    certificates: &BTreeMap<Arc<str>, Certificate>,
-    faults: &mut Vec<Fault>,
-) -> Vec<(Arc<str>, Vec<Arc<CertifiedKey>>)> {
-    let mut all = Vec::with_capacity(listener.names.len());
-    for (host, ids) in &listener.names {
-        let keys: Vec<_> = ids
-            .iter()
-            .filter_map(|id| certificates.get(id))
-            .map(|certificate| Arc::clone(&certificate.key))
-            .collect();
-        if keys.is_empty() {
-            faults.push(Fault::NoCertificate {
-                listener: Arc::clone(id),
-                host: Arc::clone(host),
-            });
-        }
-        // Also without a key: its name must not fall to the certificate of a wider one.
-        all.push((Arc::clone(host), keys));
-    }
-    all
+fn list(names: &[Name]) -> String {
+    names.iter().map(Name::to_string).collect::<Vec<_>>().join(", ")
 }
 
 // === impl Https ===
 
 impl Https {
     fn build(
-        listener: &HttpsListener,
-        keys: Vec<(Arc<str>, Vec<Arc<CertifiedKey>>)>,
+        termination: &Termination,
+        certificates: &BTreeMap<Name, Certificate>,
         previous: Option<&Self>,
     ) -> Result<Self, UnusableListener> {
-        if let Some(previous) = previous
-            && previous.listener == *listener
-            && same_keys(&previous.keys, &keys)
-        {
+        let keys: Vec<_> = termination
+            .certificates
+            .iter()
+            .filter_map(|name| certificates.get(name))
+            .map(|certificate| Arc::clone(&certificate.key))
+            .collect();
+        let same = |previous: &&Self| {
+            previous.keys.iter().map(Arc::as_ptr).eq(keys.iter().map(Arc::as_ptr))
+        };
+        if let Some(previous) = previous.filter(same) {
             return Ok(previous.clone());
         }
-        let mut certificates = Certificates::default();
-        for (host, keys) in &keys {
-            certificates.insert(host, keys.clone());
+        if keys.is_empty() {
+            return Err(UnusableListener::NoCertificate);
         }
-        let config = server::server_config(certificates, &listener.clients)?;
-        Ok(Self { listener: listener.clone(), keys, config })
+        let config = server::server_config(keys.clone(), &termination.client_auth)?;
+        Ok(Self { keys, config })
     }
-}
-
-fn same_keys(
-    a: &[(Arc<str>, Vec<Arc<CertifiedKey>>)],
-    b: &[(Arc<str>, Vec<Arc<CertifiedKey>>)],
-) -> bool {
-    let pointers = |all: &[(Arc<str>, Vec<Arc<CertifiedKey>>)]| -> Vec<_> {
-        all.iter().flat_map(|(_, keys)| keys.iter().map(Arc::as_ptr)).collect()
-    };
-    pointers(a) == pointers(b)
 }
 
 // === impl Links ===
@@ -335,6 +299,17 @@ fn diallers(
         diallers.insert(Arc::clone(name), dialler);
     }
     Ok(diallers)
+}
+
+// === impl Termination ===
+
+impl From<&TlsTermination> for Termination {
+    fn from(termination: &TlsTermination) -> Self {
+        Self {
+            certificates: Arc::clone(&termination.certificates),
+            client_auth: termination.client_auth.clone(),
+        }
+    }
 }
 
 // === impl PemPair ===

@@ -1,8 +1,8 @@
 //! The TLS of HTTPS listeners: a certificate by the name that a client asks for.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use config::table::ClientAuth;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -28,30 +28,17 @@ const SESSIONS: usize = 4096;
 /// The most bytes that a certificate or key may have: what a Secret can hold.
 pub const MAX_PEM_BYTES: usize = 1024 * 1024;
 
-/// A listener's certificates by host name: `""` for any, `*.example.org` for all below.
-#[derive(Debug, Default)]
-pub struct Certificates {
-    exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    below: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    any: Vec<Arc<CertifiedKey>>,
-}
-
-/// What a listener asks of its clients (`Gateway.spec.tls.frontend`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// Nothing.
-    #[default]
-    NotAsked,
-    /// A certificate that one of these authorities signed for.
-    ValidOnly(Arc<[CertificateDer<'static>]>),
-    /// A certificate; but a client without one, or with any other, is let in all the same.
-    InsecureFallback,
-}
+/// The certificates of a listener; the names that clients ask for choose between them.
+#[derive(Debug)]
+struct Certificates(Vec<Arc<CertifiedKey>>);
 
 /// Why a listener has no TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UnusableListener {
+    /// None of its certificates can be used.
+    #[error("none of its certificates can be used")]
+    NoCertificate,
     /// No client could be let in, because no authority can be read.
     #[error("the authorities for client certificates cannot be used: {0}")]
     ClientAuthorities(String),
@@ -129,7 +116,7 @@ pub fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableCe
 
 /// Makes a listener's TLS: 1.2 and 1.3, for HTTP/2 and HTTP/1.1.
 pub fn server_config(
-    certificates: Certificates,
+    certificates: Vec<Arc<CertifiedKey>>,
     clients: &ClientAuth,
 ) -> Result<Arc<ServerConfig>, UnusableListener> {
     let builder = ServerConfig::builder_with_provider(provider::public())
@@ -137,24 +124,24 @@ pub fn server_config(
         .map_err(|error| UnusableListener::Config(error.to_string()))?;
     let builder = match clients {
         ClientAuth::NotAsked => builder.with_no_client_auth(),
-        ClientAuth::ValidOnly(authorities) => {
+        ClientAuth::Required(authorities) => {
             builder.with_client_cert_verifier(valid_only(authorities)?)
         }
-        ClientAuth::InsecureFallback => builder.with_client_cert_verifier(Arc::new(Anybody)),
+        ClientAuth::Fallback(_) => builder.with_client_cert_verifier(Arc::new(Anybody)),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(certificates));
+    let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Ok(Arc::new(config))
 }
 
 fn valid_only(
-    authorities: &[CertificateDer<'static>],
+    authorities: &[Arc<[u8]>],
 ) -> Result<Arc<dyn ClientCertVerifier>, UnusableListener> {
     let unusable = |reason: String| UnusableListener::ClientAuthorities(reason);
     let mut roots = RootCertStore::empty();
     for authority in authorities {
-        roots.add(authority.clone()).map_err(|error| unusable(error.to_string()))?;
+        roots.add(CertificateDer::from(authority.to_vec())).map_err(|error| unusable(error.to_string()))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider::public())
         .build()
@@ -163,47 +150,15 @@ fn valid_only(
 
 // === impl Certificates ===
 
-impl Certificates {
-    /// Lets `keys` answer for `host`, the first of them that suits a client.
-    pub fn insert(&mut self, host: &str, keys: Vec<Arc<CertifiedKey>>) {
-        let host = host.to_ascii_lowercase();
-        if host.is_empty() {
-            self.any = keys;
-        } else if let Some(domain) = host.strip_prefix("*.") {
-            self.below.insert(domain.to_owned(), keys);
-        } else {
-            self.exact.insert(host, keys);
-        }
-    }
-
-    /// The certificates of the most specific name that covers `host`.
-    fn lookup(&self, host: &str) -> &[Arc<CertifiedKey>] {
-        if let Some(keys) = self.exact.get(host) {
-            return keys;
-        }
-        let mut rest = host;
-        while let Some((_, domain)) = rest.split_once('.') {
-            if let Some(keys) = self.below.get(domain) {
-                return keys;
-            }
-            rest = domain;
-        }
-        &self.any
-    }
-}
-
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let signs = |key: &&Arc<CertifiedKey>| {
-            key.key.choose_scheme(hello.signature_schemes()).is_some()
+        let signs =
+            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let suits = |key: &&Arc<CertifiedKey>| {
+            signs(key) && hello.server_name().is_none_or(|host| names(key, host))
         };
-        let Some(host) = hello.server_name() else {
-            return self.any.iter().find(signs).cloned();
-        };
-        let keys = self.lookup(&host.to_ascii_lowercase());
-        let suits = |key: &&Arc<CertifiedKey>| signs(key) && names(key, host);
         // A certificate for another name is still better than none: the client judges.
-        keys.iter().find(suits).or_else(|| keys.iter().find(signs)).cloned()
+        self.0.iter().find(suits).or_else(|| self.0.iter().find(signs)).cloned()
     }
 }
 

@@ -1,0 +1,95 @@
+//! What a container port serves.
+
+use std::sync::Arc;
+
+use super::{Backend, RuleId};
+use crate::model::{AppProtocol, BackendKey, Name};
+
+/// Whose port it is: the key under which it was allotted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortOwner {
+    /// UID of the Gateway, derived Service or mirrored Service.
+    pub uid: Arc<str>,
+    /// The listener's or Service's own port number, TCP.
+    pub port: u16,
+}
+
+/// One container port.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Whose it is. A connection keeps the owner that it was accepted for.
+    pub owner: PortOwner,
+    /// The owner's name, for logs and metrics.
+    pub name: Name,
+    /// What is done with a connection.
+    pub serves: PortServes,
+}
+
+/// What is done with a connection on a port.
+#[derive(Clone, Debug)]
+pub enum PortServes {
+    /// HTTP without TLS.
+    Http(Arc<super::VirtualHosts>),
+    /// TLS: the SNI decides.
+    Tls(Arc<SniTable>),
+    /// Calls to an imported service.
+    Mirrored(Arc<MirroredPort>),
+}
+
+/// What a client must present (`Gateway.spec.tls.frontend`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// No certificate is asked for.
+    NotAsked,
+    /// One that a CA of this set signed (`AllowValidOnly`).
+    Required(Arc<[Arc<[u8]>]>),
+    /// Asked for, and any accepted (`AllowInsecureFallback`).
+    Fallback(Arc<[Arc<[u8]>]>),
+}
+
+/// What the SNI of a TLS listener port leads to. `HostIndex` finds the most specific name.
+#[derive(Clone, Debug, Default)]
+pub struct SniTable {
+    /// Host name or wildcard → action.
+    pub actions: super::HostIndex<SniAction>,
+}
+
+/// What is done with a TLS connection.
+#[derive(Clone, Debug)]
+pub enum SniAction {
+    /// Ended here.
+    Terminate(Arc<TlsTermination>),
+    /// Copied to a backend (TLSRoute).
+    Passthrough(Arc<StreamRule>),
+}
+
+/// How TLS is ended, and what is behind it.
+#[derive(Clone, Debug)]
+pub struct TlsTermination {
+    /// The Secret that holds certificate and key; `Credentials` has them under this name.
+    pub certificates: Arc<[Name]>,
+    /// What a client must present.
+    pub client_auth: ClientAuth,
+    /// The virtual hosts behind it: a request on such a connection is served from these only.
+    pub hosts: Arc<super::VirtualHosts>,
+}
+
+/// Where the bytes of a connection go.
+#[derive(Clone, Debug)]
+pub struct StreamRule {
+    /// Whose rule this is.
+    pub id: RuleId,
+    /// By weight.
+    pub backends: Arc<[Backend]>,
+}
+
+/// A port of a derived or mirrored Service.
+#[derive(Clone, Debug)]
+pub struct MirroredPort {
+    /// `appProtocol`, as the exporter says.
+    pub protocol: AppProtocol,
+    /// Who answers where no route rules the calls.
+    pub backend: BackendKey,
+    /// The rules of the routes whose parent it is; such a port never falls back to copying.
+    pub routes: Option<Arc<super::VirtualHosts>>,
+}

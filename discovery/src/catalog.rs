@@ -1,0 +1,85 @@
+//! What a cluster exports to one link: services, ports, endpoints.
+
+use std::sync::Arc;
+
+use config::model::{AppProtocol, Name};
+use imbl::{OrdMap, OrdSet};
+
+use crate::endpoint::EndpointId;
+
+/// The highest object version seen of each watched kind, deletions included, by the kind's label:
+/// it means the same on every replica of a cluster's gateways.
+pub type Version = OrdMap<Arc<str>, u64>;
+
+/// All that one cluster exports to one link.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catalog {
+    /// The exported services.
+    pub services: OrdMap<Name, Arc<CatalogService>>,
+    /// How far the exporter's watches were.
+    pub version: Version,
+    /// Instance ids of the exporter's gateways that drain.
+    pub draining: OrdSet<Arc<str>>,
+    /// How far the whole cluster is drained, 0 to 100 percent.
+    pub drained_percent: u8,
+}
+
+/// An exported service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CatalogService {
+    /// `creationTimestamp` of its `ServiceExport`, seconds since 1970: the oldest wins (KEP-1645).
+    pub exported_at: i64,
+    /// `ClusterSetIP` or `Headless`.
+    pub headless: bool,
+    /// Its ports.
+    pub ports: Vec<CatalogPort>,
+    /// The endpoints that may get new requests.
+    pub endpoints: OrdMap<EndpointId, Arc<CatalogEndpoint>>,
+    /// `sessionAffinity: ClientIP` with its timeout in seconds.
+    pub session_affinity_seconds: Option<i32>,
+    /// `internalTrafficPolicy`.
+    pub internal_traffic_policy: Option<Arc<str>>,
+    /// `trafficDistribution`.
+    pub traffic_distribution: Option<Arc<str>>,
+    /// `spec.exportedLabels`.
+    pub labels: OrdMap<Arc<str>, Arc<str>>,
+    /// `spec.exportedAnnotations`.
+    pub annotations: OrdMap<Arc<str>, Arc<str>>,
+    /// `ipFamilies`.
+    pub ip_families: Vec<Arc<str>>,
+}
+
+/// A port of an exported service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogPort {
+    /// Its name, empty where the Service has only one.
+    pub name: Arc<str>,
+    /// Its number in the exporter's Service.
+    pub number: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub transport: Transport,
+    /// `appProtocol` as it was read.
+    pub protocol: AppProtocol,
+    /// `appProtocol` as it was written, for the import.
+    pub app_protocol: Option<Arc<str>>,
+}
+
+/// `protocol` of a Service port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// Carried.
+    Tcp,
+    /// Imported, not carried.
+    Udp,
+    /// Imported, not carried.
+    Sctp,
+}
+
+/// An endpoint as the near cluster sees it: no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogEndpoint {
+    /// `topology.kubernetes.io/zone`.
+    pub zone: Option<Arc<str>>,
+    /// Names of the ports that it serves; `None` means all.
+    pub ports: Option<Vec<Arc<str>>>,
+}
