@@ -12,3 +12,5 @@ pub mod snapshot;
 pub mod listener;
 
 pub mod tls;
+
+pub mod control;
