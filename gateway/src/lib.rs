@@ -16,5 +16,3 @@ pub mod tls;
 pub mod http;
 
 pub mod telemetry;
-
-pub mod control;

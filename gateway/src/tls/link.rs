@@ -170,8 +170,7 @@ impl LinkDialler {
             LinkProtocol::Calls => &self.calls,
             LinkProtocol::Catalog => &self.catalog,
         };
-        let stream =
-            stream::connect(Arc::clone(config), name, io, dial.first, dial.within).await?;
+        let stream = stream::connect(Arc::clone(config), name, io, dial.first, dial.within).await?;
         known(stream, &self.verifier, Side::Server, config.time_provider.as_ref())
     }
 }

@@ -273,11 +273,9 @@ impl Peers {
             });
         };
         match trusted.authenticate(&leaf, chain, side, now) {
-            Ok(()) => Ok(Peer {
-                link: Arc::clone(&trusted.link),
-                id: leaf.id,
-                not_after: leaf.not_after,
-            }),
+            Ok(()) => {
+                Ok(Peer { link: Arc::clone(&trusted.link), id: leaf.id, not_after: leaf.not_after })
+            }
             Err(reason) => Err(Refused {
                 link: Some(Arc::clone(&trusted.link)),
                 claimed: Some(leaf.id),
@@ -292,11 +290,9 @@ impl Peers {
         let leaf = Leaf::parse(leaf)?;
         let domain = leaf.id.trust_domain();
         match self.by_domain.get(&domain) {
-            Some(trusted) => Ok(Peer {
-                link: Arc::clone(&trusted.link),
-                id: leaf.id,
-                not_after: leaf.not_after,
-            }),
+            Some(trusted) => {
+                Ok(Peer { link: Arc::clone(&trusted.link), id: leaf.id, not_after: leaf.not_after })
+            }
             None => Err(PeerRefused::UnknownTrustDomain(domain)),
         }
     }
@@ -455,8 +451,7 @@ impl PeerVerifier {
         side: Side,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let chain: Vec<&CertificateDer<'_>> =
-            std::iter::once(leaf).chain(intermediates).collect();
+        let chain: Vec<&CertificateDer<'_>> = std::iter::once(leaf).chain(intermediates).collect();
         self.authenticate(&chain, side, now).map(drop).map_err(rustls::Error::from)
     }
 }
