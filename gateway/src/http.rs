@@ -6,4 +6,6 @@ pub mod failure;
 
 pub(crate) mod forward;
 pub(crate) mod h2;
+pub(crate) mod prepare;
+pub(crate) mod route;
 pub(crate) mod side;
