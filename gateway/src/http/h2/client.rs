@@ -74,9 +74,9 @@ impl Session {
     }
 
     /// Whether it takes requests, as far as is known.
-    pub(crate) fn is_open(&mut self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        !matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)))
+        !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
     }
 
     /// Whether another request finds a place at once.
