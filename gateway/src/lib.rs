@@ -14,3 +14,5 @@ pub mod listener;
 pub mod tls;
 
 pub mod control;
+
+pub mod identity;

@@ -6,4 +6,5 @@ pub mod provider;
 pub mod server;
 pub mod stream;
 pub mod svid;
+pub mod trust;
 pub mod verifier;
