@@ -8,3 +8,6 @@ pub mod stream;
 pub mod svid;
 pub mod trust;
 pub mod verifier;
+
+#[cfg(test)]
+pub(crate) mod testing;
