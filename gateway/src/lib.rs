@@ -16,3 +16,7 @@ pub mod tls;
 pub mod http;
 
 pub mod telemetry;
+
+pub mod control;
+
+pub mod identity;
