@@ -11,6 +11,14 @@ pub mod snapshot;
 
 pub mod listener;
 
+pub mod worker;
+
+pub mod upstream;
+
+pub mod link;
+
+pub mod splice;
+
 pub mod tls;
 
 pub mod http;
