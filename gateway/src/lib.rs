@@ -7,5 +7,12 @@
 //!
 //! Only this room knows pingora; only this room has a `main`.
 
-pub mod http;
 pub mod snapshot;
+
+pub mod listener;
+
+pub mod tls;
+
+pub mod http;
+
+pub mod telemetry;
