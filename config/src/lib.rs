@@ -11,6 +11,8 @@
 
 pub mod model;
 
+pub mod api;
+
 pub mod resources;
 
 pub mod table;
