@@ -9,4 +9,12 @@
 
 pub mod snapshot;
 
+pub mod listener;
+
+pub mod tls;
+
+pub mod http;
+
 pub mod telemetry;
+
+pub mod control;
