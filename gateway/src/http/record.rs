@@ -70,7 +70,7 @@ impl Record {
     pub(crate) fn found(&mut self, found: &Found) {
         match found {
             Found::Rule(rule) => self.rule = Some(rule.id.clone()),
-            Found::Mirrored { backend, .. } => self.service = Some(backend.to_string()),
+            Found::Mirrored(backend) => self.service = Some(backend.to_string()),
         }
     }
 
@@ -112,8 +112,14 @@ impl Record {
             },
         };
         let flags = self.failure.map_or("-", Failure::flag);
-        let labels =
-            RequestLabels { route: &route, rule: &rule, cluster, method: &self.method, status, flags };
+        let labels = RequestLabels {
+            route: &route,
+            rule: &rule,
+            cluster,
+            method: &self.method,
+            status,
+            flags,
+        };
         proxy.metrics.request(&labels, took);
         if !proxy.log.is_on() {
             return;

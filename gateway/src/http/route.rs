@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::model::{AppProtocol, BackendKey};
+use config::model::BackendKey;
 use config::table::{
-    MirroredPort, Port, PortOwner, PortServes, Rule, SniAction, SniTable, TlsTermination,
-    VirtualHosts,
+    MirroredPort, PortOwner, PortServes, Rule, SniAction, SniTable, TlsTermination, VirtualHosts,
 };
 
 use super::failure::Failure;
@@ -41,12 +40,7 @@ pub(crate) enum Found {
     /// A rule of a route.
     Rule(Arc<Rule>),
     /// The endpoints behind a mirrored port that no route rules.
-    Mirrored {
-        /// Whose endpoints.
-        backend: BackendKey,
-        /// What they speak.
-        protocol: AppProtocol,
-    },
+    Mirrored(BackendKey),
 }
 
 /// Finds who answers. Rules are those of the snapshot, not of the time when the connection came.
@@ -61,15 +55,15 @@ pub(crate) fn find(
         return Err(Failure::NoRoute);
     }
     let rule = match (&port.serves, &carrier.tls) {
-        (PortServes::Http(hosts), None) => find_rule(hosts, port, head),
-        (PortServes::Tls(table), Some(tls)) => find_behind_tls(table, tls, port, head)?,
-        (PortServes::Mirrored(mirrored), None) => return find_mirrored(mirrored, port, head),
+        (PortServes::Http(hosts), None) => find_rule(hosts, head),
+        (PortServes::Tls(table), Some(tls)) => find_behind_tls(table, tls, head)?,
+        (PortServes::Mirrored(mirrored), None) => return find_mirrored(mirrored, head),
         _ => return Err(Failure::Misdirected),
     };
     rule.map(Found::Rule).ok_or(Failure::NoRoute)
 }
 
-fn find_rule(hosts: &VirtualHosts, _port: &Port, head: &RequestHead) -> Option<Arc<Rule>> {
+fn find_rule(hosts: &VirtualHosts, head: &RequestHead) -> Option<Arc<Rule>> {
     hosts.find(&Asked::new(head)).map(Arc::clone)
 }
 
@@ -78,7 +72,6 @@ fn find_rule(hosts: &VirtualHosts, _port: &Port, head: &RequestHead) -> Option<A
 fn find_behind_tls(
     table: &SniTable,
     tls: &Terminated,
-    port: &Port,
     head: &RequestHead,
 ) -> Result<Option<Arc<Rule>>, Failure> {
     let Some(action) = table.actions.find(&tls.server_name) else {
@@ -88,7 +81,7 @@ fn find_behind_tls(
     if now.client_auth != tls.by.client_auth {
         return Err(Failure::Misdirected);
     }
-    let rule = find_rule(&now.hosts, port, head);
+    let rule = find_rule(&now.hosts, head);
     let asked = Asked::new(head);
     let other = table.actions.find(&asked.host).filter(|other| !Arc::ptr_eq(other, action));
     match (&rule, other) {
@@ -98,17 +91,10 @@ fn find_behind_tls(
     }
 }
 
-fn find_mirrored(
-    mirrored: &MirroredPort,
-    port: &Port,
-    head: &RequestHead,
-) -> Result<Found, Failure> {
+fn find_mirrored(mirrored: &MirroredPort, head: &RequestHead) -> Result<Found, Failure> {
     match &mirrored.routes {
-        Some(hosts) => find_rule(hosts, port, head).map(Found::Rule).ok_or(Failure::NoRoute),
-        None => Ok(Found::Mirrored {
-            backend: mirrored.backend.clone(),
-            protocol: mirrored.protocol.clone(),
-        }),
+        Some(hosts) => find_rule(hosts, head).map(Found::Rule).ok_or(Failure::NoRoute),
+        None => Ok(Found::Mirrored(mirrored.backend.clone())),
     }
 }
 

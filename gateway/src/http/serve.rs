@@ -115,7 +115,7 @@ fn plan<B, A>(
             timeouts: rule.timeouts,
             inside,
         },
-        Found::Mirrored { backend, .. } => Plan {
+        Found::Mirrored(backend) => Plan {
             backends: Arc::new([Backend {
                 weight: 1,
                 target: Target::Endpoints(backend),

@@ -44,7 +44,8 @@ where
             began: Instant::now(),
         };
         match serve(&proxy, incoming).await {
-            Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {}
+            Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {
+            }
             Served::KeepAlive | Served::Close => return connection.close().await,
             Served::BreakOff => return attempt::break_off(connection),
             Served::Switched(switched) => {

@@ -99,10 +99,9 @@ impl Vacant {
     ) -> Result<Arc<Open>, Failed> {
         let through =
             connection.call().map(|call| (Arc::clone(call.link()), Arc::clone(call.instance())));
-        let session = Session::start(connection, waits).await.ok_or(Failed {
-            failure: Failure::ConnectFailed,
-            again: true,
-        })?;
+        let session = Session::start(connection, waits)
+            .await
+            .ok_or(Failed { failure: Failure::ConnectFailed, again: true })?;
         let open = Arc::new(Open { session, through });
         self.0.push(Arc::clone(&open));
         Ok(open)
