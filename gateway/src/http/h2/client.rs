@@ -74,9 +74,9 @@ impl Session {
     }
 
     /// Whether it takes requests, as far as is known.
-    pub(crate) fn is_open(&mut self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        !matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)))
+        !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
     }
 
     /// Whether another request finds a place at once.
@@ -192,4 +192,18 @@ fn head_error(error: h2::Error) -> ReadError {
         return ReadError::Closed;
     }
     read_error(error)
+}
+
+impl crate::upstream::pool::Shareable for Session {
+    fn is_open(&self) -> bool {
+        Self::is_open(self)
+    }
+
+    fn has_room(&self) -> bool {
+        Self::has_room(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
+    }
 }
