@@ -15,4 +15,6 @@ pub mod api;
 
 pub mod resources;
 
+pub mod source;
+
 pub mod table;
