@@ -38,6 +38,8 @@ pub struct SourceState {
     pub kinds: OrdMap<Kind, KindState>,
     /// The objects wanted by name whose presence or absence is known.
     pub answered: OrdSet<ObjectRef>,
+    /// The objects wanted by name that cannot be read, and why.
+    pub refused: OrdMap<ObjectRef, Arc<str>>,
     /// Up to which version each kind is complete: unlike `Resources::versions` it also counts
     /// lists and bookmarks, which tell how far we have read where no object says so.
     pub reached: Versions,
@@ -50,6 +52,8 @@ pub struct SourceState {
 pub struct KindState {
     /// Whether it was listed, or is known not to exist in this cluster.
     pub listed: bool,
+    /// Whether the cluster does not know it: its definition is not installed.
+    pub missing: bool,
     /// When it was last heard of.
     pub heard: Option<Instant>,
     /// Why nothing is heard of it now.

@@ -93,8 +93,8 @@ impl Directory {
 
     /// Reads the directory, and reads it again whenever it changes, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (changed, mut changes) = mpsc::channel(1);
-        let watcher = watch(&self.path, changed);
+        let (notice, mut changes) = mpsc::channel(1);
+        let watcher = watch(&self.path, notice);
         if let Err(error) = &watcher {
             let (path, every) = (self.path.display(), POLL);
             tracing::warn!(%path, %error, ?every, "directory cannot be watched, polling it");
@@ -126,11 +126,11 @@ fn readable(path: &Path) -> Result<(), OpenError> {
 
 /// Watches the directory itself and not its files, so that files which are replaced by renaming,
 /// and the links of a mounted `ConfigMap`, are seen too.
-fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+fn watch(path: &Path, notice: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
             // A full queue says what we would say.
-            changed.try_send(()).ok();
+            notice.try_send(()).ok();
         }
     })?;
     watcher.watch(path, RecursiveMode::Recursive)?;
@@ -177,7 +177,8 @@ fn next_state(
         let known = next.kinds.get(&kind).and_then(|state| state.heard);
         let heard = if failing.is_none() { Some(now) } else { known };
         let listed = next.synced;
-        next.kinds.insert(kind, KindState { listed, heard, failing: failing.cloned() });
+        next.kinds
+            .insert(kind, KindState { listed, missing: false, heard, failing: failing.cloned() });
         next.reach(kind, world.version());
     }
     next

@@ -3,7 +3,7 @@
 use super::*;
 
 fn failing(heard: Instant) -> KindState {
-    KindState { listed: true, heard: Some(heard), failing: Some("gone".into()) }
+    KindState { listed: true, missing: false, heard: Some(heard), failing: Some("gone".into()) }
 }
 
 #[test]

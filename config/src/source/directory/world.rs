@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -259,7 +260,7 @@ fn add_namespaces(wanted: &mut BTreeMap<ObjectRef, Wanted>) {
     let names: BTreeSet<_> = wanted
         .keys()
         .filter(|object| object.kind.namespaced())
-        .map(|object| object.name.namespace.clone())
+        .map(|object| Arc::clone(&object.name.namespace))
         .collect();
     for name in names {
         let object = ObjectRef::new(Kind::Namespace, Name { namespace: "".into(), name });
