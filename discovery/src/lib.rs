@@ -21,3 +21,11 @@ pub mod resolve;
 pub mod endpoint;
 
 pub mod report;
+
+pub mod merge;
+
+pub mod plan;
+
+pub mod ports;
+
+pub mod slices;
