@@ -11,6 +11,14 @@ pub mod snapshot;
 
 pub mod listener;
 
+pub mod worker;
+
+pub mod upstream;
+
+pub mod link;
+
+pub mod splice;
+
 pub mod tls;
 
 pub mod http;
@@ -18,3 +26,5 @@ pub mod http;
 pub mod telemetry;
 
 pub mod control;
+
+pub mod identity;
