@@ -8,7 +8,15 @@
 //!
 //! This room knows neither sockets of the data path nor routes.
 
+pub mod export;
+
 pub mod catalog;
+
+pub mod link;
+
+pub mod freshness;
+
+pub mod resolve;
 
 pub mod endpoint;
 
