@@ -13,3 +13,11 @@ pub mod catalog;
 pub mod endpoint;
 
 pub mod report;
+
+pub mod merge;
+
+pub mod plan;
+
+pub mod ports;
+
+pub mod slices;

@@ -11,8 +11,20 @@ pub mod snapshot;
 
 pub mod listener;
 
+pub mod worker;
+
+pub mod upstream;
+
+pub mod link;
+
+pub mod splice;
+
 pub mod tls;
 
 pub mod http;
 
 pub mod telemetry;
+
+pub mod control;
+
+pub mod identity;

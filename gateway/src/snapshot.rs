@@ -6,6 +6,8 @@ use arc_swap::{ArcSwap, Guard};
 use config::table::RoutingTable;
 use discovery::endpoint::EndpointTable;
 
+use crate::tls::credentials::Credentials;
+
 /// The three inputs of the request path, of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -13,6 +15,8 @@ pub struct Snapshot {
     pub table: Arc<RoutingTable>,
     /// Which endpoints.
     pub endpoints: Arc<EndpointTable>,
+    /// What we can prove, and whom we believe.
+    pub credentials: Arc<Credentials>,
 }
 
 /// The one place from which snapshots are read.

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_timeout::fast_timeout::fast_timeout;
 
@@ -35,9 +35,16 @@ pub(crate) struct Progress {
     received: AtomicU64,
     status: AtomicU16,
     request_done: AtomicBool,
+    /// Microseconds from the beginning of the exchange to the head of the answer, and one more.
+    head_after: AtomicU64,
 }
 
 impl Progress {
+    /// From the beginning of the last exchange to the head of its answer, once there is one.
+    pub(crate) fn head_after(&self) -> Option<Duration> {
+        self.head_after.load(Relaxed).checked_sub(1).map(Duration::from_micros)
+    }
+
     /// Body bytes to the endpoint.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
@@ -137,10 +144,13 @@ async fn receive<S: AnswerSource, A: AnswerSink>(
     exchange: &Exchange<'_>,
     progress: &Progress,
 ) -> Result<Answered, Failure> {
+    let began = Instant::now();
     let final_head = final_head(server, client, exchange);
     let head = fast_timeout(exchange.answer_wait, final_head)
         .await
         .unwrap_or(Err(Failure::AnswerTooSlow))?;
+    let after = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
+    progress.head_after.store(after + 1, Relaxed);
     let early = exchange.early_answer_closes && !progress.request_done();
     let reply = if early { exchange.reply.closing() } else { exchange.reply };
     client.start(&head, reply, exchange.changes).map_err(|_| Failure::AnswerMalformed)?;

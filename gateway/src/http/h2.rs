@@ -7,4 +7,5 @@
 pub(crate) mod client;
 pub(crate) mod fields;
 pub(crate) mod server;
+pub mod sessions;
 pub(crate) mod stream;

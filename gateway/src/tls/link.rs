@@ -13,7 +13,8 @@ use thiserror::Error;
 use super::provider;
 use super::stream::{self, HandshakeFailed, Socket, TlsStream};
 use super::svid::Svid;
-use super::verifier::{Peer, PeerRefused, PeerVerifier, Refused, Side};
+use super::trust::{Peer, Side};
+use super::verifier::{PeerRefused, PeerVerifier, Refused};
 
 #[cfg(test)]
 mod tests;

@@ -74,20 +74,15 @@ impl Session {
     }
 
     /// Whether it takes requests, as far as is known.
-    pub(crate) fn is_open(&mut self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        !matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)))
+        !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
     }
 
     /// Whether another request finds a place at once.
     pub(crate) fn has_room(&self) -> bool {
         let places = self.send.current_max_send_streams().min(STREAMS_MAX);
         Arc::strong_count(&self.active) <= places
-    }
-
-    /// Whether no request is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.active) == 1
     }
 
     /// Sends the head of a request.
