@@ -13,7 +13,7 @@ use config::table::{PortOwner, RoutingTable};
 use tokio_util::sync::CancellationToken;
 
 pub use self::accept::{Accepted, Handler, Role};
-pub use self::bind::{Bound, BindReport};
+pub use self::bind::{BindReport, Bound};
 use crate::drain::Draining;
 use crate::snapshot::Published;
 use crate::worker::Workers;
@@ -147,13 +147,7 @@ impl<H: Handler> Listeners<H> {
         for socket in sockets {
             let context = self.context.clone();
             let workers = Arc::clone(&self.workers);
-            acceptor.spawn(accept::run(
-                socket,
-                owner.clone(),
-                context,
-                workers,
-                stop.clone(),
-            ));
+            acceptor.spawn(accept::run(socket, owner.clone(), context, workers, stop.clone()));
         }
         Listening { bound: Bound::Yes, stop: Some(stop) }
     }

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::connection::FIRST_BYTE_WAIT;
-use crate::connection::first::{self, First, Kind, Version};
+use crate::connection::first::{First, Kind, Version};
 use crate::connection::raw::{self, Dialled};
 use crate::listener::peek::Replay;
 use crate::snapshot::Published;

@@ -38,6 +38,12 @@ pub struct Worker {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
 impl Worker {
     /// A worker beside others that have the same `shared`.
     pub fn new(shared: Arc<Shared>) -> Self {

@@ -74,12 +74,7 @@ pub async fn carry<S: Socket>(
 }
 
 /// Copies between a client and a backend of `rule`.
-pub async fn pass<S: Socket>(
-    io: S,
-    worker: &Worker,
-    snapshot: &Arc<Snapshot>,
-    rule: &StreamRule,
-) {
+pub async fn pass<S: Socket>(io: S, worker: &Worker, snapshot: &Arc<Snapshot>, rule: &StreamRule) {
     match upstream::split::split(&rule.backends, worker.chance()) {
         Ok((_, key)) => carry(io, worker, snapshot, key, None).await,
         Err(failure) => {

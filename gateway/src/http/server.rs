@@ -10,12 +10,12 @@ use super::attempt;
 use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
 use super::h2;
 use super::proxy::Proxy;
-use super::route::Carrier;
 use super::serve::{Incoming, Served, serve};
+use crate::connection::HttpConnection;
 use crate::tls::stream::Socket;
 
 /// Serves an HTTP/1 connection to its end.
-pub async fn serve_http1<S>(proxy: Arc<Proxy>, carrier: Carrier, stream: S)
+pub async fn serve_http1<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
@@ -35,7 +35,7 @@ where
         };
         let ServerConn { reader, writer } = &mut connection;
         let incoming = Incoming {
-            carrier: &carrier,
+            call: &call,
             head,
             body: reader,
             answer: writer,
@@ -81,19 +81,19 @@ async fn left(leaving: &mut tokio::sync::watch::Receiver<bool>) {
 }
 
 /// Serves an HTTP/2 connection to its end.
-pub async fn serve_http2<S>(proxy: Arc<Proxy>, carrier: Carrier, stream: S)
+pub async fn serve_http2<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
-    let carrier = Arc::new(carrier);
+    let call = Arc::new(call);
     let (waits, leaving) = (proxy.waits, proxy.leaving.clone());
     h2::server::serve(stream, waits, leaving, move |incoming| {
-        serve_stream(Arc::clone(&proxy), Arc::clone(&carrier), incoming)
+        serve_stream(Arc::clone(&proxy), Arc::clone(&call), incoming)
     })
     .await;
 }
 
-async fn serve_stream(proxy: Arc<Proxy>, carrier: Arc<Carrier>, stream: h2::server::Incoming) {
+async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::server::Incoming) {
     let began = Instant::now();
     let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
     let head = match h2::fields::request_head(&request, ended) {
@@ -105,7 +105,7 @@ async fn serve_stream(proxy: Arc<Proxy>, carrier: Arc<Carrier>, stream: h2::serv
         }
     };
     let incoming = Incoming {
-        carrier: &carrier,
+        call: &call,
         head,
         body: &mut body,
         answer: &mut responder,

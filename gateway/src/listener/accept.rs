@@ -119,9 +119,7 @@ pub(super) async fn run<H: Handler>(
     }
 }
 
-async fn accept(
-    listener: &AsyncFd<TcpListener>,
-) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+async fn accept(listener: &AsyncFd<TcpListener>) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     loop {
         let mut ready = listener.readable().await?;
         if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
@@ -133,10 +131,7 @@ async fn accept(
 /// Whether only the one connection is concerned, which its client gave up.
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 impl<H: Handler> Context<H> {

@@ -49,8 +49,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(EAFNOSUPPORT)
-        || error.kind() == io::ErrorKind::AddrNotAvailable
+    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -64,11 +64,7 @@ pub fn choose(
 type Pair<'a> = (&'a Arc<Endpoint>, &'a Arc<Endpoint>);
 
 /// Two different endpoints that `usable` allows, or the only one twice.
-fn two(
-    all: &[Arc<Endpoint>],
-    usable: impl Fn(&Endpoint) -> bool,
-    chance: u64,
-) -> Option<Pair<'_>> {
+fn two(all: &[Arc<Endpoint>], usable: impl Fn(&Endpoint) -> bool, chance: u64) -> Option<Pair<'_>> {
     let count = all.iter().filter(|endpoint| usable(endpoint)).count();
     // The two halves of one number are independent enough for two small dice.
     let first = index(chance, count);

@@ -155,9 +155,8 @@ impl Origin {
     /// Whether a request may still go there.
     pub fn is_live(&self, snapshot: &Snapshot) -> bool {
         let set = snapshot.endpoints.sets.get(&self.key);
-        let named = set.is_some_and(|set| {
-            set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach)
-        });
+        let named = set
+            .is_some_and(|set| set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach));
         named && !self.is_draining(snapshot)
     }
 }

@@ -85,6 +85,11 @@ impl Session {
         Arc::strong_count(&self.active) <= places
     }
 
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.active) == 1
+    }
+
     /// Sends the head of a request.
     pub(crate) async fn request(
         &self,
