@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::h1::Waits;
+use crate::drain::Draining;
 use crate::snapshot::Published;
 use crate::telemetry::{AccessLog, Metrics};
 
@@ -20,6 +19,6 @@ pub struct Proxy {
     pub waits: Waits,
     /// How long endpoints are waited for.
     pub endpoint_waits: Waits,
-    /// Turns true when the gateway leaves.
-    pub leaving: watch::Receiver<bool>,
+    /// How far the gateway has gone.
+    pub draining: Draining,
 }

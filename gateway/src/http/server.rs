@@ -12,6 +12,7 @@ use super::h2;
 use super::proxy::Proxy;
 use super::serve::{Incoming, Served, serve};
 use crate::connection::HttpConnection;
+use crate::drain::Phase;
 use crate::tls::stream::Socket;
 
 /// Serves an HTTP/1 connection to its end.
@@ -20,13 +21,12 @@ where
     S: Socket,
 {
     let mut connection = ServerConn::over(stream, proxy.waits);
-    let mut leaving = proxy.leaving.clone();
     loop {
         let head = tokio::select! {
             biased;
             head = connection.read_head() => head,
             // Only an idle connection is ended: what has come of a request is read before.
-            () = left(&mut leaving) => return connection.close().await,
+            () = proxy.draining.reached(Phase::Draining) => return connection.close().await,
         };
         let head = match head {
             Ok(Some(head)) => head,
@@ -40,7 +40,7 @@ where
             body: reader,
             answer: writer,
             http2: false,
-            leaving: *proxy.leaving.borrow(),
+            leaving: proxy.draining.phase() >= Phase::Leaving,
             began: Instant::now(),
         };
         match serve(&proxy, incoming).await {
@@ -75,19 +75,14 @@ where
     }
 }
 
-/// Waits until the gateway leaves.
-async fn left(leaving: &mut tokio::sync::watch::Receiver<bool>) {
-    let _gone = leaving.wait_for(|&leaving| leaving).await;
-}
-
 /// Serves an HTTP/2 connection to its end.
 pub async fn serve_http2<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
     let call = Arc::new(call);
-    let (waits, leaving) = (proxy.waits, proxy.leaving.clone());
-    h2::server::serve(stream, waits, leaving, move |incoming| {
+    let (waits, draining) = (proxy.waits, proxy.draining.clone());
+    h2::server::serve(stream, waits, draining, move |incoming| {
         serve_stream(Arc::clone(&proxy), Arc::clone(&call), incoming)
     })
     .await;
