@@ -1,5 +1,7 @@
 //! The vocabulary: what the rooms say to each other.
 
+pub mod identity;
+
 mod backend;
 mod name;
 mod protocol;

@@ -8,3 +8,13 @@
 //! Only this room knows pingora; only this room has a `main`.
 
 pub mod snapshot;
+
+pub mod listener;
+
+pub mod tls;
+
+pub mod http;
+
+pub mod telemetry;
+
+pub mod control;

@@ -1,0 +1,2 @@
+//! One request, the same for both versions of HTTP.
+pub mod h1;

@@ -1,0 +1,3 @@
+//! One connection: whom it is for, before anybody answers.
+
+pub mod peek;

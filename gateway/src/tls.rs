@@ -1,0 +1,9 @@
+//! Our own TLS transport: streams that pingora's sessions run on, and who is trusted on them.
+
+pub mod credentials;
+pub mod link;
+pub mod provider;
+pub mod server;
+pub mod stream;
+pub mod svid;
+pub mod verifier;
