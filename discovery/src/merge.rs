@@ -208,7 +208,11 @@ fn contradictions(
             "trafficDistribution",
         ),
         (oldest.labels != younger.labels, Reason::LabelsConflict, "exportedLabels"),
-        (oldest.annotations != younger.annotations, Reason::AnnotationsConflict, "exportedAnnotations"),
+        (
+            oldest.annotations != younger.annotations,
+            Reason::AnnotationsConflict,
+            "exportedAnnotations",
+        ),
     ]
     .into_iter()
     .filter_map(|(differs, reason, what)| differs.then_some((reason, what)))

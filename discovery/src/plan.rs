@@ -225,11 +225,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
 /// The imports that are wanted here.
 fn imports_here<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (&'a Name, &'a Import)> {
     let namespaces = inputs.namespaces;
-    inputs
-        .imports
-        .services
-        .iter()
-        .filter(|(name, _)| namespaces.contains_key(&*name.namespace))
+    inputs.imports.services.iter().filter(|(name, _)| namespaces.contains_key(&*name.namespace))
 }
 
 fn plan_imports(inputs: &Inputs<'_>, plan: &mut Plan) {

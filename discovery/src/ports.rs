@@ -110,8 +110,7 @@ pub fn allot(
     range: PortRange,
     needs: &Needs<'_>,
 ) -> Allotment {
-    let read =
-        PortRecords::read(namespace, objects.iter().map(|(name, object)| (name, &**object)));
+    let read = PortRecords::read(namespace, objects.iter().map(|(name, object)| (name, &**object)));
     let mut ledger = Ledger::open(namespace, objects, &read);
     let mut allotment = Allotment::default();
     let held = settle(&mut ledger, needs, &mut allotment.next);

@@ -165,10 +165,8 @@ pub fn gateways(
         known.insert(instance, gateway);
     }
     let Some(pods) = pods else { return known.into_values().collect() };
-    let by_uid: BTreeMap<&str, &Pod> = pods
-        .values()
-        .filter_map(|pod| Some((pod.metadata.uid.as_deref()?, &**pod)))
-        .collect();
+    let by_uid: BTreeMap<&str, &Pod> =
+        pods.values().filter_map(|pod| Some((pod.metadata.uid.as_deref()?, &**pod))).collect();
     known
         .into_values()
         .filter_map(|gateway| Some(seen(*by_uid.get(&*gateway.instance)?, gateway, were_ready)))

@@ -69,8 +69,7 @@ fn agreeing_exports_merge_without_a_conflict() {
 fn the_oldest_export_decides_the_type() {
     let mut young = service(2, vec![tcp("http", 80)]);
     young.headless = true;
-    let import =
-        import_of(vec![("west", young), ("east", service(1, vec![tcp("http", 80)]))]);
+    let import = import_of(vec![("west", young), ("east", service(1, vec![tcp("http", 80)]))]);
     assert!(!import.headless);
     assert_eq!(reasons(&import), [ConflictReason::TypeConflict]);
 }
@@ -91,8 +90,7 @@ fn every_contradicted_field_is_named() {
     young.internal_traffic_policy = Some("Local".into());
     young.labels = OrdMap::unit("team".into(), "shop".into());
     young.annotations = OrdMap::unit("note".into(), "x".into());
-    let import =
-        import_of(vec![("west", young), ("east", service(1, vec![tcp("http", 80)]))]);
+    let import = import_of(vec![("west", young), ("east", service(1, vec![tcp("http", 80)]))]);
     let expected = [
         ConflictReason::SessionAffinityConflict,
         ConflictReason::InternalTrafficPolicyConflict,
@@ -164,5 +162,8 @@ fn the_same_number_over_udp_is_another_port_that_is_not_carried() {
 
 #[test]
 fn what_nobody_exports_is_not_imported() {
-    assert_eq!(merge(&[Member { cluster: "west".into(), services: OrdMap::new() }]), Imports::default());
+    assert_eq!(
+        merge(&[Member { cluster: "west".into(), services: OrdMap::new() }]),
+        Imports::default()
+    );
 }

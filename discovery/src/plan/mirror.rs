@@ -110,7 +110,8 @@ fn settle(
     problems: &mut Vec<Problem>,
 ) -> Option<Mirror> {
     let candidates = rivals.iter().filter_map(|(service, from)| {
-        let remotes = remotes.iter().filter(|remote| from.is_none_or(|one| one.link == remote.link));
+        let remotes =
+            remotes.iter().filter(|remote| from.is_none_or(|one| one.link == remote.link));
         let mut exports: Vec<_> = remotes
             .filter_map(|remote| {
                 let export = remote.services.get(*service)?;

@@ -227,7 +227,8 @@ pub(super) struct SliceOf<'a> {
 
 /// An `EndpointSlice` that names gateways.
 pub(super) fn slice(of: &SliceOf<'_>, seats: &[&Seat]) -> Object {
-    let numbers: Vec<String> = of.ports.iter().map(|(port, at)| format!("{}:{at}", port.number)).collect();
+    let numbers: Vec<String> =
+        of.ports.iter().map(|(port, at)| format!("{}:{at}", port.number)).collect();
     let hash = short_digest(&[&of.service.name, of.cluster, of.family.label(), &numbers.join(",")]);
     let name = Name {
         namespace: Arc::clone(&of.service.namespace),
@@ -248,8 +249,7 @@ pub(super) fn slice(of: &SliceOf<'_>, seats: &[&Seat]) -> Object {
     labels.insert(SLICE_MANAGED_BY.into(), marks::SLICE_MANAGER.into());
     labels.insert(LABEL_SERVICE_NAME.into(), label_value(&of.wanted.service.name));
     labels.insert(LABEL_SOURCE_CLUSTER.into(), label_value(of.cluster));
-    let body =
-        json!({"addressType": of.family.label(), "ports": ports, "endpoints": endpoints});
+    let body = json!({"addressType": of.family.label(), "ports": ports, "endpoints": endpoints});
     object(Kind::EndpointSlice, &name, labels, body)
 }
 

@@ -73,10 +73,7 @@ fn seated<'a>(
 
 /// The slices of a Service: for each exporting cluster and family, one for each set of ports that
 /// some gateways have bound, as a rule one.
-fn slices_of(
-    kept: &Kept<'_>,
-    seated: &[(&CatalogPort, u16, &Gateway)],
-) -> Vec<super::Object> {
+fn slices_of(kept: &Kept<'_>, seated: &[(&CatalogPort, u16, &Gateway)]) -> Vec<super::Object> {
     let import = kept.wanted.import;
     let mut slices = Vec::new();
     for exporter in &import.exporters {

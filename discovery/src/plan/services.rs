@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::Service;
 use serde_json::Value;
 
 use super::{
-    Change, Doomed, Inputs, Mirror, Object, Plan, Problem, Role, Wanted, derived_name, imports_here, marks,
-    object,
+    Change, Doomed, Inputs, Mirror, Object, Plan, Problem, Role, Wanted, derived_name,
+    imports_here, marks, object,
 };
 
 /// A Service of ours that stands as it is wanted or soon will.
@@ -40,9 +40,10 @@ pub(super) fn wanted<'a>(
     inputs: &Inputs<'a>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<Name, Wanted<'a>> {
-    let derived = imports_here(inputs).filter(|(_, import)| !import.headless).map(|(name, import)| {
-        (derived_name(name), Wanted { role: Role::Derived, service: name, from: None, import })
-    });
+    let derived =
+        imports_here(inputs).filter(|(_, import)| !import.headless).map(|(name, import)| {
+            (derived_name(name), Wanted { role: Role::Derived, service: name, from: None, import })
+        });
     let mut wanted: BTreeMap<Name, Wanted<'a>> = derived.collect();
     for (name, mirror) in inputs.mirrors {
         let Some(view) = inputs.namespaces.get(&*name.namespace) else { continue };
@@ -63,8 +64,7 @@ pub(super) fn plan<'a>(
     inputs: &Inputs<'a>,
     wanted: &'a BTreeMap<Name, Wanted<'a>>,
     plan: &mut Plan,
-) -> Vec<Kept<'a>>
-{
+) -> Vec<Kept<'a>> {
     let services = &inputs.observed.services;
     let mut kept = Vec::new();
     for (name, wanted) in wanted {
@@ -87,9 +87,11 @@ pub(super) fn plan<'a>(
             (Owner::TakenOver | Owner::Foreign, Some(_)) => plan.problems.push(taken(name, wanted)),
         }
     }
-    plan.changes.extend(services.iter().filter_map(|(name, service)| {
-        withdrawal(name, service, wanted.contains_key(name))
-    }));
+    plan.changes.extend(
+        services
+            .iter()
+            .filter_map(|(name, service)| withdrawal(name, service, wanted.contains_key(name))),
+    );
     kept
 }
 

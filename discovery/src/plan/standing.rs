@@ -32,7 +32,8 @@ struct ExportedPort {
 /// The annotation that `of` reads again: cluster → age and ports of its export.
 pub(super) fn record(import: &Import) -> String {
     let exported = |cluster: &str| {
-        let ports = import.ports.iter().filter(|port| port.clusters.iter().any(|c| &**c == cluster));
+        let ports =
+            import.ports.iter().filter(|port| port.clusters.iter().any(|c| &**c == cluster));
         ports.map(|imported| ExportedPort::of(&imported.port)).collect()
     };
     let exporters: BTreeMap<&str, Exported> = import
