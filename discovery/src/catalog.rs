@@ -49,7 +49,7 @@ pub const PROTOCOL: u32 = 1;
 pub type Version = OrdMap<Arc<str>, u64>;
 
 /// All that one cluster exports to one link.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// The exported services.
     pub services: OrdMap<Name, Arc<CatalogService>>,
@@ -62,7 +62,7 @@ pub struct Catalog {
 }
 
 /// An exported service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogService {
     /// `creationTimestamp` of its `ServiceExport`, seconds since 1970: the oldest wins (KEP-1645).
     pub exported_at: i64,

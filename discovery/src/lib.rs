@@ -29,3 +29,6 @@ pub mod plan;
 pub mod ports;
 
 pub mod slices;
+
+#[cfg(test)]
+mod samples;
