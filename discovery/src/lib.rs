@@ -29,3 +29,9 @@ pub mod plan;
 pub mod ports;
 
 pub mod slices;
+
+pub mod status;
+
+pub mod apply;
+
+pub mod controller;
