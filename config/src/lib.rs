@@ -19,4 +19,6 @@ pub mod ports;
 
 pub mod resources;
 
+pub mod source;
+
 pub mod table;

@@ -251,14 +251,14 @@ fn remote(seen: &Seen<'_>, link: &LinkName, object: &ClusterLink, sound: bool) -
 /// What we export, and what of it is not valid. What cannot be read stays as it stands.
 fn own_exports(seen: &Seen<'_>) -> (OrdMap<Name, Arc<CatalogService>>, ExportVerdicts) {
     let (exports, services) = (&seen.resources.service_exports, &seen.resources.services);
-    let mut standing =
-        plan::standing(&seen.settings.cluster, &seen.resources.service_imports.valid);
-    standing.retain(|name, _| {
+    let standing = plan::standing(&seen.settings.cluster, &seen.resources.service_imports.valid);
+    let unreadable = |name: &Name| {
         exports.broken.contains_key(name)
             || (exports.valid.contains_key(name) && services.broken.contains_key(name))
-    });
+    };
+    let mut own: OrdMap<Name, Arc<CatalogService>> =
+        standing.into_iter().filter(|(name, _)| unreadable(name)).collect();
     let mut verdicts = ExportVerdicts::new();
-    let mut own = standing;
     for (name, object) in exports.valid.iter().filter(|(name, _)| !services.broken.contains_key(*name)) {
         match export(object, services.get(name).map(|service| &**service)) {
             Ok(export) => drop(own.insert(name.clone(), export.service)),
