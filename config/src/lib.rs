@@ -11,6 +11,14 @@
 
 pub mod model;
 
+pub mod api;
+
+pub mod marks;
+
+pub mod ports;
+
 pub mod resources;
+
+pub mod source;
 
 pub mod table;

@@ -8,8 +8,27 @@
 //!
 //! This room knows neither sockets of the data path nor routes.
 
+pub mod export;
+
 pub mod catalog;
+
+pub mod link;
+
+pub mod freshness;
+
+pub mod resolve;
 
 pub mod endpoint;
 
 pub mod report;
+
+pub mod merge;
+
+pub mod plan;
+
+pub mod ports;
+
+pub mod slices;
+
+#[cfg(test)]
+mod samples;

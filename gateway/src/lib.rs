@@ -11,7 +11,25 @@ pub mod snapshot;
 
 pub mod listener;
 
+pub mod connection;
+
+pub mod drain;
+
+pub mod mirrored;
+
+pub mod worker;
+
+pub mod upstream;
+
+pub mod link;
+
+pub mod splice;
+
 pub mod tls;
+
+pub mod http;
+
+pub mod telemetry;
 
 pub mod control;
 

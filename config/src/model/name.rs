@@ -117,6 +117,49 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The name of the resource in the API server's paths.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::ClusterLink => "clusterlinks",
+            Self::ConfigMap => "configmaps",
+            Self::EndpointSlice => "endpointslices",
+            Self::Gateway => "gateways",
+            Self::GatewayClass => "gatewayclasses",
+            Self::HttpRoute => "httproutes",
+            Self::Lease => "leases",
+            Self::Namespace => "namespaces",
+            Self::Pod => "pods",
+            Self::ReferenceGrant => "referencegrants",
+            Self::RoleBinding => "rolebindings",
+            Self::Secret => "secrets",
+            Self::Service => "services",
+            Self::ServiceExport => "serviceexports",
+            Self::ServiceImport => "serviceimports",
+            Self::TlsRoute => "tlsroutes",
+        }
+    }
+
+    /// Whether its objects live in namespaces.
+    pub const fn namespaced(self) -> bool {
+        !matches!(self, Self::ClusterLink | Self::GatewayClass | Self::Namespace)
+    }
+
+    /// The `apiVersion` as it stands in an object.
+    pub fn api_version(self) -> String {
+        match self.group_version() {
+            ("", version) => version.to_owned(),
+            (group, version) => format!("{group}/{version}"),
+        }
+    }
+
+    /// The kind that an object says it has, if we read it.
+    pub fn parse(api_version: &str, kind: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|known| known.label() == kind)?;
+        (found.api_version() == api_version).then_some(found)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())

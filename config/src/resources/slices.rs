@@ -1,0 +1,76 @@
+//! `EndpointSlice`s, kept apart so that their churn recompiles no route.
+
+use std::sync::Arc;
+
+use imbl::{HashMap, OrdMap};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::DynamicObject;
+
+use super::{Broken, name_of, read, version_of};
+use crate::model::{Kind, Name};
+
+/// The label that names the Service which a slice belongs to.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The slices of one Service, by name.
+pub type ServiceSlices = OrdMap<Arc<str>, Arc<EndpointSlice>>;
+
+/// `EndpointSlice`s by the Service that they belong to, then by their own name.
+#[derive(Clone, Debug, Default)]
+pub struct Slices {
+    /// Service → slice → object.
+    pub by_service: HashMap<Name, ServiceSlices>,
+    /// Slice → Service: a slice whose label changes leaves the Service that it had.
+    pub service_of: HashMap<Name, Name>,
+    /// Those that could not be read.
+    pub broken: OrdMap<Name, Arc<Broken>>,
+    /// The highest version seen, deletions included.
+    pub version: u64,
+}
+
+impl Slices {
+    /// Takes the new version of a slice in. One that belongs to no Service is left out.
+    pub fn apply(&mut self, object: DynamicObject) {
+        let name = name_of(Kind::EndpointSlice, &object);
+        self.saw(version_of(&object));
+        self.remove(&name);
+        match read::read::<EndpointSlice>(Kind::EndpointSlice, object) {
+            Ok(slice) => self.insert(name, slice),
+            Err(broken) => {
+                self.broken.insert(name, Arc::new(broken));
+            }
+        }
+    }
+
+    /// Forgets a slice.
+    pub fn remove(&mut self, name: &Name) {
+        self.broken.remove(name);
+        let Some(service) = self.service_of.remove(name) else { return };
+        let Some(slices) = self.by_service.get_mut(&service) else { return };
+        slices.remove(&name.name);
+        if slices.is_empty() {
+            self.by_service.remove(&service);
+        }
+    }
+
+    /// Files a slice as one that cannot be read.
+    pub fn break_off(&mut self, name: &Name, broken: Broken) {
+        self.remove(name);
+        self.broken.insert(name.clone(), Arc::new(broken));
+    }
+
+    /// Notes that a slice had this version.
+    pub fn saw(&mut self, version: u64) {
+        self.version = self.version.max(version);
+    }
+
+    fn insert(&mut self, name: Name, slice: EndpointSlice) {
+        let labels = slice.metadata.labels.as_ref();
+        let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME)) else { return };
+        let service =
+            Name { namespace: Arc::clone(&name.namespace), name: service.as_str().into() };
+        let slices = self.by_service.entry(service.clone()).or_default();
+        slices.insert(Arc::clone(&name.name), Arc::new(slice));
+        self.service_of.insert(name, service);
+    }
+}

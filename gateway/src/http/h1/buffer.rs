@@ -1,0 +1,189 @@
+//! The two ends of a connection: bytes read and not yet taken, bytes gathered and not yet written.
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::limits;
+
+/// Buffers of one thread.
+type Spare = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
+
+thread_local! {
+    /// Receive buffers that no connection needs at the moment; all have `READ_BYTES`.
+    static READ: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// The same for writing; all are empty.
+    static WRITE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes from a peer. Holds no buffer while it waits with nothing read.
+#[derive(Debug)]
+pub(crate) struct Input<R> {
+    io: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    ended: bool,
+}
+
+impl<R: AsyncRead + Unpin> Input<R> {
+    pub(crate) const fn new(io: R) -> Self {
+        Self { io, buffer: Vec::new(), start: 0, end: 0, ended: false }
+    }
+
+    /// What was read and not taken.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(crate) fn take(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+    }
+
+    /// Reads once, behind what is there. 0: the peer has ended, or the buffer is full.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        self.make_room();
+        let mut room = ReadBuf::new(self.buffer.get_mut(self.end..).unwrap_or_default());
+        let polled = Pin::new(&mut self.io).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        match polled {
+            Poll::Pending => {
+                self.give_back();
+                Poll::Pending
+            }
+            Poll::Ready(result) => {
+                self.end += count;
+                self.ended = count == 0;
+                if count == 0 {
+                    self.give_back();
+                }
+                Poll::Ready(result.map(|()| count))
+            }
+        }
+    }
+
+    /// Whether nothing more fits.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.end - self.start >= limits::INPUT_BYTES
+    }
+
+    pub(crate) fn into_parts(self) -> (R, Vec<u8>) {
+        let rest = self.bytes().to_vec();
+        (self.io, rest)
+    }
+
+    fn make_room(&mut self) {
+        if self.buffer.is_empty() {
+            let spare = READ.with_borrow_mut(Vec::pop);
+            self.buffer = spare.unwrap_or_else(|| vec![0; limits::READ_BYTES]);
+        }
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.end < self.buffer.len() {
+            return;
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        } else {
+            self.buffer.resize((self.end * 2).min(limits::INPUT_BYTES), 0);
+        }
+    }
+
+    /// Lets go of an empty buffer.
+    fn give_back(&mut self) {
+        if self.start < self.end {
+            return;
+        }
+        (self.start, self.end) = (0, 0);
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer.len() == limits::READ_BYTES {
+            keep(&READ, buffer);
+        }
+    }
+}
+
+/// Bytes for a peer. Holds no buffer when everything is written.
+#[derive(Debug)]
+pub(crate) struct Output<W> {
+    io: W,
+    buffer: Vec<u8>,
+    written: usize,
+}
+
+impl<W: AsyncWrite + Unpin> Output<W> {
+    pub(crate) const fn new(io: W) -> Self {
+        Self { io, buffer: Vec::new(), written: 0 }
+    }
+
+    /// Where to append.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.buffer.capacity() == 0 {
+            let spare = WRITE.with_borrow_mut(Vec::pop);
+            self.buffer = spare.unwrap_or_else(|| Vec::with_capacity(limits::WRITE_BYTES));
+        }
+        &mut self.buffer
+    }
+
+    /// Bytes gathered.
+    pub(crate) const fn len(&self) -> usize {
+        self.buffer.len() - self.written
+    }
+
+    /// Writes everything that was gathered, and flushes the layer below.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.buffer.len() {
+            let rest = self.buffer.get(self.written..).unwrap_or_default();
+            let count = ready!(Pin::new(&mut self.io).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+        }
+        self.written = 0;
+        self.buffer.clear();
+        let buffer = std::mem::take(&mut self.buffer);
+        if (limits::WRITE_BYTES..=2 * limits::WRITE_BYTES).contains(&buffer.capacity()) {
+            keep(&WRITE, buffer);
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Writes once, straight from `data`; only when nothing is gathered.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match ready!(Pin::new(&mut self.io).poll_write(cx, data))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => Poll::Ready(Ok(count)),
+        }
+    }
+
+    /// Says to the peer that nothing more comes.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    pub(crate) fn into_io(self) -> W {
+        self.io
+    }
+}
+
+fn keep(spare: &'static Spare, buffer: Vec<u8>) {
+    spare.with_borrow_mut(|spare| {
+        if spare.len() < limits::SPARE_BUFFERS {
+            spare.push(buffer);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

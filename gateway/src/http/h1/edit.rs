@@ -1,0 +1,261 @@
+//! Writes a head for the other side: the lines as they came, without those that end here, with those that change.
+use super::body::Encoder;
+use super::grammar;
+use super::head::{Body, ReplyTo, RequestHead, ResponseHead, Version};
+use super::malformed::Malformed;
+use super::scan::{Field, Kind};
+
+/// One wish of a filter or of the gateway itself. Fields of framing and connection are not in its reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// One line more.
+    Add(&'a str, &'a [u8]),
+    /// No line of this name.
+    Remove(&'a str),
+    /// This line instead of all of this name.
+    Set(&'a str, &'a [u8]),
+}
+
+impl<'a> Change<'a> {
+    const fn name(&self) -> &'a str {
+        match self {
+            Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) => name,
+        }
+    }
+
+    fn drops(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Add(..) => false,
+            Self::Remove(own) | Self::Set(own, _) => {
+                own.len() == name.len() && name.eq_ignore_ascii_case(own.as_bytes())
+            }
+        }
+    }
+
+    /// Whether it can be written without changing what the message means to a parser.
+    fn check(&self) -> Result<(), Malformed> {
+        if !grammar::is_token(self.name().as_bytes()) {
+            return Err(Malformed::FieldName);
+        }
+        match self {
+            Self::Add(_, value) | Self::Set(_, value) if !grammar::is_text(value) => {
+                Err(Malformed::FieldValue)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Framing and connection are the codec's own.
+    fn is_void(&self) -> bool {
+        let kind = Kind::of(self.name().as_bytes());
+        kind.is_hop() || kind == Kind::ContentLength
+    }
+}
+
+/// Appends a field line.
+pub(crate) fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the request for the next hop: `target` in origin form replaces its own if given, HTTP/1.1 always,
+/// then the lines. Tells how the body is to be framed.
+pub fn write_request(
+    head: &RequestHead,
+    target: Option<&str>,
+    changes: &[Change<'_>],
+    out: &mut Vec<u8>,
+) -> Result<Encoder, Malformed> {
+    check(changes)?;
+    let target = target.unwrap_or_else(|| head.target());
+    super::rules::form(head.method().as_bytes(), target.as_bytes()).and_then(
+        |form| match form {
+            super::rules::Form::Absolute { .. } => Err(Malformed::Target),
+            _ => Ok(()),
+        },
+    )?;
+    out.extend_from_slice(head.method().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let host = set_host(changes)?;
+    if let Some(host) = host {
+        line(b"host", host, out);
+    }
+    let old_expect = head.block.seen.has(Kind::Expect) && !head.expects_continue();
+    copy_lines(&head.block, out, |field, name| {
+        is_left_out(&head.block, field, name, head.nominates)
+            || (host.is_some() && field.kind == Kind::Host)
+            || (old_expect && field.kind == Kind::Expect)
+            || (field.kind != Kind::Host && is_changed(changes, field, name))
+    });
+    append(changes, out);
+    end_request(head, out);
+    Ok(Encoder::of_request(head.body()))
+}
+
+/// Appends what the connection to the server needs, and the empty line.
+fn end_request(head: &RequestHead, out: &mut Vec<u8>) {
+    let trailers = head.accepts_trailers();
+    if head.is_websocket() {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+    } else if trailers {
+        out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
+    }
+    match head.body() {
+        Body::Chunked | Body::UntilClose => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        Body::Length(length) if !head.block.seen.has(Kind::ContentLength) => {
+            length_line(length, out);
+        }
+        Body::Length(_) | Body::None => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the answer for a client. Tells how the body is to be framed; `UntilClose` and a `ReplyTo` that does not
+/// keep the connection say `connection: close`.
+pub fn write_response(
+    head: &ResponseHead,
+    to: ReplyTo,
+    changes: &[Change<'_>],
+    out: &mut Vec<u8>,
+) -> Result<Encoder, Malformed> {
+    check(changes)?;
+    status_line(head, out);
+    let no_length = head.status() == 204 || head.status() < 200;
+    copy_lines(&head.block, out, |field, name| {
+        is_left_out(&head.block, field, name, head.nominates)
+            || (no_length && field.kind == Kind::ContentLength)
+            || is_changed(changes, field, name)
+    });
+    append(changes, out);
+    let encoder = response_encoder(head, to);
+    if head.status() == 101 {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
+        return Ok(encoder);
+    }
+    if head.status() >= 200 {
+        frame_response(head, encoder, to, out);
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(encoder)
+}
+
+fn frame_response(head: &ResponseHead, encoder: Encoder, to: ReplyTo, out: &mut Vec<u8>) {
+    match encoder {
+        Encoder::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Encoder::Length(length)
+            if head.status() != 204 && !head.block.seen.has(Kind::ContentLength) =>
+        {
+            length_line(length, out);
+        }
+        Encoder::Length(_) | Encoder::Discard | Encoder::UntilClose => {}
+    }
+    if !to.keep_alive || encoder == Encoder::UntilClose {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if to.version == Version::Http10 {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+}
+
+fn response_encoder(head: &ResponseHead, to: ReplyTo) -> Encoder {
+    if to.head || head.status() < 200 || head.status() == 304 {
+        return Encoder::Discard;
+    }
+    match head.body() {
+        Body::None => Encoder::Length(0),
+        Body::Length(length) => Encoder::Length(length),
+        Body::Chunked | Body::UntilClose if to.version == Version::Http11 => Encoder::Chunked,
+        Body::Chunked | Body::UntilClose => Encoder::UntilClose,
+    }
+}
+
+fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number(u64::from(head.status()), out);
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn check(changes: &[Change<'_>]) -> Result<(), Malformed> {
+    changes.iter().try_for_each(Change::check)
+}
+
+/// The last `Set` of `host`, checked like a client's.
+fn set_host<'a>(changes: &[Change<'a>]) -> Result<Option<&'a [u8]>, Malformed> {
+    let host = changes.iter().rev().find_map(|change| match change {
+        Change::Set(name, value) if name.eq_ignore_ascii_case("host") => Some(*value),
+        _ => None,
+    });
+    if let Some(host) = host {
+        super::rules::check_host(host)?;
+    }
+    Ok(host)
+}
+
+fn append(changes: &[Change<'_>], out: &mut Vec<u8>) {
+    for (at, change) in changes.iter().enumerate() {
+        let (Change::Add(name, value) | Change::Set(name, value)) = change else { continue };
+        let later = changes.get(at + 1..).unwrap_or_default();
+        let replaced = later.iter().any(|next| next.drops(name.as_bytes()));
+        if !(replaced || change.is_void() || name.eq_ignore_ascii_case("host")) {
+            line(name.as_bytes(), grammar::trim(value), out);
+        }
+    }
+}
+
+/// Whether a change takes the line away; the length is not in its reach.
+fn is_changed(changes: &[Change<'_>], field: &Field, name: &[u8]) -> bool {
+    field.kind != Kind::ContentLength && changes.iter().any(|change| change.drops(name))
+}
+
+fn is_left_out(block: &super::head::Block, field: &Field, name: &[u8], nominates: bool) -> bool {
+    field.kind.is_hop() || (nominates && block.nominates(name))
+}
+
+/// Copies the lines for which `leave_out` is false, neighbours in one go.
+fn copy_lines(
+    block: &super::head::Block,
+    out: &mut Vec<u8>,
+    leave_out: impl Fn(&Field, &[u8]) -> bool,
+) {
+    let mut from = block.fields.first().map_or(0, |field| field.name.start);
+    let mut to = from;
+    for field in &block.fields {
+        if leave_out(field, field.name.of(&block.bytes)) {
+            out.extend_from_slice(super::scan::Span { start: from, end: to }.of(&block.bytes));
+            from = field.end;
+        }
+        to = field.end;
+    }
+    out.extend_from_slice(super::scan::Span { start: from, end: to }.of(&block.bytes));
+}
+
+fn length_line(length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-length: ");
+    number(length, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; 20];
+    let mut left = value;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (left % 10) as u8;
+        used += 1;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Which bytes may stand where.
+
+const fn token_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "byte is below 256")]
+        let b = byte as u8;
+        #[expect(clippy::indexing_slicing, reason = "byte is below 256")]
+        {
+            table[byte] = b.is_ascii_alphanumeric()
+                || matches!(
+                    b,
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
+                );
+        }
+        byte += 1;
+    }
+    table
+}
+
+static TOKEN: [bool; 256] = token_table();
+
+/// A byte of a token.
+#[inline]
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+/// At least one byte, all of a token.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b))
+}
+
+/// A control byte other than tab. Bytes above ASCII are allowed in values.
+#[inline]
+const fn is_control(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+/// No control byte but tab: one pass without branches, so that the compiler takes many bytes at once.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    !bytes.iter().fold(false, |bad, &b| bad | is_control(b))
+}
+
+/// No control byte but tab and as many CR LF as `lines`; each LF is known to follow a CR.
+pub(crate) fn is_text_of_lines(bytes: &[u8], lines: usize) -> bool {
+    let mut bad = false;
+    let mut returns = 0_usize;
+    for block in bytes.chunks(128) {
+        let mut count = 0_u8;
+        for &b in block {
+            bad |= is_control(b) && b != b'\r' && b != b'\n';
+            count += u8::from(b == b'\r');
+        }
+        returns += usize::from(count);
+    }
+    !bad && returns == lines
+}
+
+/// Visible ASCII, at least one.
+pub(crate) fn is_visible(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().fold(true, |good, &b| good & (0x21..=0x7e).contains(&b))
+}
+
+/// Without the spaces and tabs around it.
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The members of a comma-separated list, without empty ones.
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
+}
+
+/// The same, and lower case: a prefix without regard to case.
+pub(crate) fn starts_with_ignore_case(bytes: &[u8], prefix: &[u8]) -> bool {
+    bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Hexadecimal digits as a number; `None` if there is none, too many, or another byte.
+pub(crate) fn hex(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > super::limits::CHUNK_SIZE_DIGITS {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |sum, &b| {
+        let digit = match b {
+            b'0'..=b'9' => b - b'0',
+            b'a'..=b'f' => b - b'a' + 10,
+            b'A'..=b'F' => b - b'A' + 10,
+            _ => return None,
+        };
+        Some(sum << 4 | u64::from(digit))
+    })
+}
+
+/// A plain decimal number of at most 18 digits without a leading zero.
+pub(crate) fn length(digits: &[u8]) -> Option<u64> {
+    match digits {
+        [b'0'] => Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 18 => digits
+            .iter()
+            .try_fold(0_u64, |sum, &b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0'))),
+        _ => None,
+    }
+}
