@@ -198,7 +198,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Throws the rest of the body away if it is small and comes in time. True: the message is read.
     pub async fn drain(&mut self) -> bool {
         let mut left = limits::DRAIN_BYTES;
-        let drained = within(self.waits.body, async {
+        let drained = within(limits::DRAIN, async {
             loop {
                 match self.read_body().await {
                     Ok(BodyEvent::End(_)) => return Ok(true),

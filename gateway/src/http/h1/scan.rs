@@ -174,6 +174,9 @@ impl Scanner {
         if self.fields.len() == limits::HEAD_FIELDS {
             return Err(Malformed::TooManyFields);
         }
+        if self.fields.is_empty() {
+            self.fields.reserve(limits::USUAL_FIELDS);
+        }
         let field = field(line, start)?;
         self.seen.add(field.kind);
         self.fields.push(field);
