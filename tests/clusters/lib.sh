@@ -98,4 +98,23 @@ finish() {
 	done
 }
 
+# cgroup_roots: every hierarchy that has controllers.
+cgroup_roots() {
+	if [[ $(stat -fc %T /sys/fs/cgroup) == cgroup2fs ]]; then
+		echo /sys/fs/cgroup
+	else
+		find /sys/fs/cgroup -mindepth 1 -maxdepth 1 -type d
+	fi
+}
+
 not() { ! "$@"; }
+
+# open_run DIR NAME: "PREFIX INDEX DIR" of a running cluster.
+open_run() {
+	local dir index
+	dir=$(cd "$1" && pwd) || die "no such folder: $1"
+	[[ -f $dir/env ]] || die "no clusters run in $dir"
+	index=$(. "$dir/env" && key=${2}_index && echo "${!key:-}")
+	[[ -n $index ]] || die "no cluster $2 in $dir"
+	echo "$(. "$dir/env" && echo "$prefix") $index $dir"
+}
