@@ -3,6 +3,7 @@
 
 CLUSTERS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${SPANWAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/spanway}
+export SPANWAY_CACHE=$CACHE
 # What runs is recorded here and not in the folder of a run, so that a killed run whose folder is
 # gone can still be ended.
 STATE=/run/spanway-clusters
