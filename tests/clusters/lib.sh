@@ -53,7 +53,7 @@ part() {
 		system=$(. /etc/os-release && echo "$ID$VERSION_ID")
 		echo "$CACHE/$system-$(hash_of debian.list)"
 		;;
-	images) echo "$CACHE/images-$COREDNS-$(hash_of images coredns debian.list)" ;;
+	images) echo "$CACHE/images-$COREDNS-$(hash_of build images coredns debian.list)" ;;
 	*) die "no such part: $1" ;;
 	esac
 }
