@@ -17,4 +17,6 @@ pub mod resources;
 
 pub mod source;
 
+pub mod writer;
+
 pub mod table;
