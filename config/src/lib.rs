@@ -9,14 +9,16 @@
 //! This room knows Gateway API, MCS API and our own objects; it knows neither sockets nor
 //! remote clusters. `compile` is pure and cannot fail: one bad object costs itself.
 
-pub mod marks;
-
 pub mod model;
 
 pub mod api;
 
+pub mod marks;
+
 pub mod ports;
 
 pub mod resources;
+
+pub mod source;
 
 pub mod table;

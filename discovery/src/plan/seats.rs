@@ -37,14 +37,17 @@ pub(super) fn plan(inputs: &Inputs<'_>, kept: &[Kept<'_>], plan: &mut Plan) {
             }
         }
     }
+    let mut doomed = Vec::new();
     for (_, slice) in slices::ours(&inputs.observed.slices) {
         let metadata = &slice.metadata;
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { continue };
         let name = Name::new(namespace, name);
         if !wanted.contains(&name) && metadata.deletion_timestamp.is_none() {
-            plan.changes.push(Change::Delete(Doomed::new(Kind::EndpointSlice, &name, metadata)));
+            doomed.push(Doomed::new(Kind::EndpointSlice, &name, metadata));
         }
     }
+    doomed.sort_by(|one, other| one.reference.cmp(&other.reference));
+    plan.changes.extend(doomed.into_iter().map(Change::Delete));
 }
 
 /// Which gateways take which ports of a Service.

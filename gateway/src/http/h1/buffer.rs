@@ -39,7 +39,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     pub(crate) fn take(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start = self.start.saturating_add(count).min(self.end);
     }
 
     /// Reads once, behind what is there. 0: the peer has ended, or the buffer is full.

@@ -254,6 +254,3 @@ pub(crate) fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
         kind: Kind::of(name),
     })
 }
-
-#[cfg(test)]
-mod tests;

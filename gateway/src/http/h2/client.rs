@@ -193,3 +193,17 @@ fn head_error(error: h2::Error) -> ReadError {
     }
     read_error(error)
 }
+
+impl crate::upstream::pool::Shareable for Session {
+    fn is_open(&self) -> bool {
+        Self::is_open(self)
+    }
+
+    fn has_room(&self) -> bool {
+        Self::has_room(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
+    }
+}

@@ -1,0 +1,188 @@
+//! A directory of YAML files as the source, for `spanway up` and for those without Kubernetes.
+//!
+//! What the API server would do for an object is done here: it gets a UID, a generation, a version
+//! and a creation time, and its namespace exists. A file that cannot be read, half-written or
+//! broken, keeps the last good state of its objects, and a problem says where the error is.
+
+mod document;
+mod file;
+mod files;
+mod world;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::world::World;
+use super::{FileProblem, KindState, Publisher, SourceState, Watched};
+use crate::model::Kind;
+use crate::resources::{Resources, Slices};
+
+/// The folder of a directory that Spanway writes into.
+pub(crate) const OWN_FOLDER: &str = ".spanway";
+/// The folder of the objects that Spanway makes, in its own folder.
+pub(crate) const OBJECTS_FOLDER: &str = "objects";
+/// The folder of what Spanway says about objects, in its own folder.
+pub(crate) const STATUS_FOLDER: &str = "status";
+
+/// How long a directory must be quiet before it is read: who writes a file in several steps is
+/// usually done by then, and nobody notices the wait.
+const SETTLE: Duration = Duration::from_millis(10);
+/// The longest that a directory that is never quiet is waited for.
+const SETTLE_AT_MOST: Duration = Duration::from_millis(200);
+/// How often a directory is read without being told of a change: some file systems tell nothing.
+const POLL: Duration = Duration::from_secs(5);
+
+/// A directory that cannot be used as a source.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is absent, not a directory, or not ours to read.
+    #[error("cannot read directory `{}`: {source}", path.display())]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a directory held when it was read once.
+#[derive(Debug)]
+pub struct Contents {
+    /// All objects but slices.
+    pub resources: Resources,
+    /// The slices.
+    pub slices: Slices,
+    /// What is wrong with the files.
+    pub problems: Vec<FileProblem>,
+}
+
+/// A directory that is watched while `run` runs.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    world: World,
+    publisher: Publisher,
+}
+
+/// Reads a directory once, without watching it.
+pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
+    readable(path)?;
+    let now = Timestamp::now();
+    let mut world = World::new(now);
+    world.take(files::read(path), now);
+    let problems = world.problems();
+    Ok(Contents { resources: world.resources, slices: world.slices, problems })
+}
+
+impl Directory {
+    /// Prepares to watch a directory, which must exist.
+    pub fn open(path: &Path) -> Result<(Self, Watched), OpenError> {
+        readable(path)?;
+        let (publisher, watched) = Publisher::new();
+        let world = World::new(Timestamp::now());
+        Ok((Self { path: path.to_owned(), world, publisher }, watched))
+    }
+
+    /// Reads the directory, and reads it again whenever it changes, until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (notice, mut changes) = mpsc::channel(1);
+        let watcher = watch(&self.path, notice);
+        if let Err(error) = &watcher {
+            let (path, every) = (self.path.display(), POLL);
+            tracing::warn!(%path, %error, ?every, "directory cannot be watched, polling it");
+        }
+        let Self { path, mut world, publisher } = self;
+        loop {
+            let folder = path.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                let changed = world.take(files::read(&folder), Timestamp::now());
+                (world, changed)
+            });
+            // It ends in an error only where the run time itself is shutting down.
+            let Ok((next, changed)) = read.await else { return };
+            world = next;
+            publish(&publisher, &world, changed);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = settled(&mut changes, watcher.is_ok()) => {}
+            }
+        }
+    }
+}
+
+fn readable(path: &Path) -> Result<(), OpenError> {
+    std::fs::read_dir(path)
+        .map(drop)
+        .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Watches the directory itself and not its files, so that files which are replaced by renaming,
+/// and the links of a mounted `ConfigMap`, are seen too.
+fn watch(path: &Path, notice: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // A full queue says what we would say.
+            notice.try_send(()).ok();
+        }
+    })?;
+    watcher.watch(path, RecursiveMode::Recursive)?;
+    Ok(watcher)
+}
+
+/// Waits for a change, and then until there are no more for a moment; or for the next poll.
+async fn settled(changes: &mut mpsc::Receiver<()>, watching: bool) {
+    if !watching {
+        return sleep(POLL).await;
+    }
+    if timeout(POLL, changes.recv()).await.is_err() {
+        return;
+    }
+    let deadline = Instant::now() + SETTLE_AT_MOST;
+    while Instant::now() < deadline {
+        if timeout(SETTLE, changes.recv()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn publish(publisher: &Publisher, world: &World, changed: world::Changed) {
+    if changed.slices {
+        publisher.slices.send_replace(Arc::new(world.slices.clone()));
+    }
+    if changed.resources {
+        publisher.resources.send_replace(Arc::new(world.resources.clone()));
+    }
+    let failing: Option<Arc<str>> = world.unreadable().map(Into::into);
+    let now = Instant::now();
+    publisher.state.send_modify(|state| *state = next_state(state, world, failing.as_ref(), now));
+}
+
+fn next_state(
+    before: &SourceState,
+    world: &World,
+    failing: Option<&Arc<str>>,
+    now: Instant,
+) -> SourceState {
+    let mut next = SourceState { synced: before.synced || failing.is_none(), ..before.clone() };
+    next.problems = world.problems();
+    for kind in Kind::ALL {
+        let known = next.kinds.get(&kind).and_then(|state| state.heard);
+        let heard = if failing.is_none() { Some(now) } else { known };
+        let listed = next.synced;
+        next.kinds
+            .insert(kind, KindState { listed, missing: false, heard, failing: failing.cloned() });
+        next.reach(kind, world.version());
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests;

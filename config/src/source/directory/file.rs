@@ -1,0 +1,211 @@
+//! One file: its text, and the last good state of its objects.
+
+use std::path::Path;
+
+use kube::core::DynamicObject;
+use serde_json::{Map, Value};
+
+use super::super::FileProblem;
+use super::document::Node;
+use crate::model::{Kind, Name, ObjectRef};
+use crate::resources::{Broken, check};
+
+/// The namespace of an object that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+/// The API groups of which we read most kinds: an unknown kind of them is worth a word.
+const OUR_GROUPS: [&str; 3] = ["gateway.networking.k8s.io", "multicluster.x-k8s.io", "spanway.dev"];
+
+/// A file as it was last read.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    text: String,
+    /// Its objects, in their last good state.
+    pub(super) entries: Vec<Entry>,
+    /// What is wrong with it now.
+    pub(super) problems: Vec<FileProblem>,
+}
+
+/// One object of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) object: ObjectRef,
+    pub(super) line: u32,
+    pub(super) content: Content,
+}
+
+/// What an object says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    Good(Box<DynamicObject>),
+    /// It never was in a good state.
+    Broken(Broken),
+}
+
+impl File {
+    /// Takes the text that the file has now; `checked` says whether its objects are whole objects
+    /// and not only what we say about some. Gives whether anything changed.
+    pub(super) fn take(
+        &mut self,
+        path: &Path,
+        text: Result<String, String>,
+        checked: bool,
+    ) -> bool {
+        match text {
+            Ok(text) if text == self.text && self.problems.iter().all(|old| old.line > 0) => false,
+            Ok(text) => {
+                self.read(path, &text, checked);
+                self.text = text;
+                true
+            }
+            Err(message) => self.fail(vec![whole(path, message)]),
+        }
+    }
+
+    fn fail(&mut self, problems: Vec<FileProblem>) -> bool {
+        let changed = self.problems != problems;
+        self.problems = problems;
+        changed
+    }
+
+    fn read(&mut self, path: &Path, text: &str, checked: bool) {
+        self.problems.clear();
+        if text.trim().is_empty() && !self.entries.is_empty() {
+            // Who truncates a file before writing it has not finished.
+            self.problems.push(whole(path, "the file is empty".to_owned()));
+            return;
+        }
+        let documents = match Node::documents(text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                self.problems.push(syntax(path, &error));
+                return;
+            }
+        };
+        let before = std::mem::take(&mut self.entries);
+        let mut unnamed = false;
+        for node in &documents {
+            match entry(node, checked) {
+                Ok(None) => {}
+                Ok(Some(entry)) => self.keep(path, node, entry, &before),
+                Err(mut problem) => {
+                    unnamed = true;
+                    path.clone_into(&mut problem.file);
+                    self.problems.push(problem);
+                }
+            }
+        }
+        if unnamed {
+            // It may be any of those that are missing now: all keep the state that they had.
+            let missing = |old: &Entry| self.entries.iter().all(|new| new.object != old.object);
+            let missing: Vec<_> = before.into_iter().filter(missing).collect();
+            self.entries.extend(missing);
+        }
+    }
+
+    /// Keeps an object, and of a broken one the state that it had before.
+    fn keep(&mut self, path: &Path, node: &Node, mut entry: Entry, before: &[Entry]) {
+        if let Content::Broken(broken) = &entry.content {
+            self.problems.push(FileProblem {
+                file: path.to_owned(),
+                line: node.line_of(&broken.field),
+                object: Some(entry.object.clone()),
+                field: broken.field.clone(),
+                message: broken.message.clone(),
+            });
+            if let Some(old) = before.iter().find(|old| old.object == entry.object) {
+                entry.content = old.content.clone();
+            }
+        }
+        self.entries.push(entry);
+    }
+}
+
+/// Reads one document; nothing where it is none of ours.
+fn entry(node: &Node, checked: bool) -> Result<Option<Entry>, FileProblem> {
+    let Value::Object(fields) = node.value() else {
+        return Err(at(node, "", "an object has fields".to_owned()));
+    };
+    let (api_version, label) = (text(&fields, "apiVersion"), text(&fields, "kind"));
+    let Some(kind) = kind(api_version, label) else {
+        return unknown(node, api_version, label);
+    };
+    let object = serde_path_to_error::deserialize::<_, DynamicObject>(Value::Object(fields));
+    let mut object = object.map_err(|error| {
+        let field = error.path().to_string();
+        at(node, &field, error.into_inner().to_string())
+    })?;
+    let metadata = &mut object.metadata;
+    let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else {
+        return Err(at(node, "metadata.name", "an object needs a name".to_owned()));
+    };
+    metadata.namespace = kind
+        .namespaced()
+        .then(|| metadata.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
+    let name = Name::new(metadata.namespace.as_deref().unwrap_or_default(), &name);
+    fold_string_data(kind, &mut object);
+    let content = match check(kind, &object) {
+        Err(broken) if checked => Content::Broken(broken),
+        _ => Content::Good(Box::new(object)),
+    };
+    Ok(Some(Entry { object: ObjectRef::new(kind, name), line: node.line, content }))
+}
+
+/// The kind that is meant; of an older version too, where it says the same.
+fn kind(api_version: &str, label: &str) -> Option<Kind> {
+    let current = match api_version {
+        "gateway.networking.k8s.io/v1beta1" => "gateway.networking.k8s.io/v1",
+        "multicluster.x-k8s.io/v1alpha1" => "multicluster.x-k8s.io/v1beta1",
+        other => other,
+    };
+    Kind::parse(current, label)
+}
+
+/// An object of another program is none of our business, but for a kind of our own groups that we
+/// do not know, or for what is no object at all.
+fn unknown(node: &Node, api_version: &str, label: &str) -> Result<Option<Entry>, FileProblem> {
+    if api_version.is_empty() || label.is_empty() {
+        let field = if api_version.is_empty() { "apiVersion" } else { "kind" };
+        return Err(at(node, field, "an object says its `apiVersion` and `kind`".to_owned()));
+    }
+    let group = api_version.split('/').next().unwrap_or_default();
+    if OUR_GROUPS.contains(&group) || label == "List" {
+        return Err(at(node, "kind", format!("`{label}` of `{api_version}` is not read")));
+    }
+    Ok(None)
+}
+
+/// Does for a Secret what the API server does: `stringData` becomes `data`.
+fn fold_string_data(kind: Kind, object: &mut DynamicObject) {
+    if kind != Kind::Secret {
+        return;
+    }
+    let Some(fields) = object.data.as_object_mut() else { return };
+    let Some(Value::Object(strings)) = fields.remove("stringData") else { return };
+    let data = fields.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    let Some(data) = data.as_object_mut() else { return };
+    for (key, value) in strings {
+        let bytes = value.as_str().unwrap_or_default().as_bytes().to_vec();
+        let encoded = serde_json::to_value(k8s_openapi::ByteString(bytes)).unwrap_or_default();
+        data.insert(key, encoded);
+    }
+}
+
+fn text<'f>(fields: &'f Map<String, Value>, key: &str) -> &'f str {
+    fields.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn at(node: &Node, field: &str, message: String) -> FileProblem {
+    let line = node.line_of(field);
+    FileProblem { line, field: field.to_owned(), ..whole(Path::new(""), message) }
+}
+
+fn whole(path: &Path, message: String) -> FileProblem {
+    FileProblem { file: path.to_owned(), line: 0, object: None, field: String::new(), message }
+}
+
+fn syntax(path: &Path, error: &serde_saphyr::Error) -> FileProblem {
+    let location = error.location();
+    let line = location.and_then(|location| u32::try_from(location.line()).ok());
+    let message = error.without_snippet().to_string();
+    FileProblem { line: line.unwrap_or(1), ..whole(path, message) }
+}
