@@ -30,5 +30,11 @@ pub mod ports;
 
 pub mod slices;
 
+pub mod status;
+
+pub mod apply;
+
+pub mod controller;
+
 #[cfg(test)]
 mod samples;
