@@ -6,7 +6,7 @@ use super::*;
 use crate::samples::{service, service_export};
 
 fn reason(declared: &ServiceExport, service: Option<&Service>) -> ExportReason {
-    export(declared, service).map(|_| ExportReason::Valid).unwrap_or_else(|why| why.reason)
+    export(declared, service).map_or_else(|why| why.reason, |_| ExportReason::Valid)
 }
 
 #[test]

@@ -31,7 +31,9 @@ impl Resolve for NoNames {
 
 /// The gateways of the far cluster, by address; those that are not there cannot be reached.
 #[derive(Clone, Default)]
-struct Network(Arc<Mutex<HashMap<SocketAddr, mpsc::Sender<DuplexStream>>>>);
+struct Network(Arc<Mutex<Gateways>>);
+
+type Gateways = HashMap<SocketAddr, mpsc::Sender<DuplexStream>>;
 
 impl Dialer for Network {
     type Io = DuplexStream;
