@@ -13,6 +13,8 @@ pub mod model;
 
 pub mod api;
 
+pub mod compile;
+
 pub mod marks;
 
 pub mod ports;
@@ -20,3 +22,5 @@ pub mod ports;
 pub mod resources;
 
 pub mod table;
+
+pub mod verdict;
