@@ -24,3 +24,11 @@ pub mod resources;
 pub mod table;
 
 pub mod verdict;
+
+pub mod status;
+
+pub mod gateway_service;
+
+pub mod explain;
+
+pub mod validate;

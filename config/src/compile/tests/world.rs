@@ -60,7 +60,6 @@ pub(super) fn secret(key: &str) -> DynamicObject {
 pub(super) const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
 
 pub(super) struct World {
-    pub(super) resources: Resources,
     pub(super) compiled: Compiled,
 }
 
@@ -85,7 +84,7 @@ pub(super) fn world_with(objects: &[&str], more: Vec<DynamicObject>) -> World {
     let broken = resources.http_routes.broken.iter().chain(resources.gateways.broken.iter());
     assert_eq!(broken.count(), 0, "a test object is broken");
     let compiled = compile(&resources, &Context::new("spanway"));
-    World { resources, compiled }
+    World { compiled }
 }
 
 pub(super) struct Get<'a>(pub(super) &'a str, pub(super) &'a str);
