@@ -21,4 +21,6 @@ pub mod resources;
 
 pub mod source;
 
+pub mod writer;
+
 pub mod table;

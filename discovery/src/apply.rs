@@ -1,5 +1,7 @@
 //! Carries changes out, in order and some at a time.
 
+mod writer;
+
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -99,32 +101,38 @@ impl fmt::Display for Outcome {
 pub async fn apply<S: Store>(store: &S, changes: &[Change]) -> Outcome {
     let mut outcome = Outcome::default();
     for phase in changes.chunk_by(|one, other| one.phase() == other.phase()) {
-        let results = stream::iter(phase)
-            .map(|change| async move {
-                (change.reference(), in_time(store.carry_out(change)).await)
-            })
-            .buffer_unordered(AT_ONCE_MAX)
-            .collect::<Vec<_>>()
-            .await;
-        for (object, result) in results {
-            outcome.add(object, result);
-        }
+        // Futures before the stream: a closure in the stream would have to be general over it.
+        let calls: Vec<_> = phase.iter().map(|change| carry_out(store, change)).collect();
+        gather(calls, &mut outcome).await;
     }
     outcome
 }
 
 /// Changes statuses.
 pub async fn patch<S: Store>(store: &S, patches: &[StatusPatch]) -> Outcome {
-    let results = stream::iter(patches)
-        .map(|patch| async move { (&patch.object, in_time(store.patch_status(patch)).await) })
-        .buffer_unordered(AT_ONCE_MAX)
-        .collect::<Vec<_>>()
-        .await;
     let mut outcome = Outcome::default();
-    for (object, result) in results {
+    let calls: Vec<_> = patches.iter().map(|patch| patch_one(store, patch)).collect();
+    gather(calls, &mut outcome).await;
+    outcome
+}
+
+/// What became of one call.
+type Done<'a> = (&'a ObjectRef, Result<(), StoreError>);
+
+async fn carry_out<'a, S: Store>(store: &S, change: &'a Change) -> Done<'a> {
+    (change.reference(), in_time(store.carry_out(change)).await)
+}
+
+async fn patch_one<'a, S: Store>(store: &S, patch: &'a StatusPatch) -> Done<'a> {
+    (&patch.object, in_time(store.patch_status(patch)).await)
+}
+
+/// Makes some calls at a time.
+async fn gather<'a>(calls: Vec<impl Future<Output = Done<'a>>>, outcome: &mut Outcome) {
+    let mut calls = stream::iter(calls).buffer_unordered(AT_ONCE_MAX);
+    while let Some((object, result)) = calls.next().await {
         outcome.add(object, result);
     }
-    outcome
 }
 
 async fn in_time(

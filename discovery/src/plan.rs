@@ -232,7 +232,9 @@ fn plan_imports(inputs: &Inputs<'_>, plan: &mut Plan) {
     let observed = inputs.observed;
     for (name, import) in imports_here(inputs) {
         let current = observed.imports.get(name);
-        let foreign = current.is_some_and(|current| !marks::is_ours(&current.metadata));
+        let foreign = current.is_some_and(|current| {
+            !marks::is_ours(&current.metadata) || current.metadata.deletion_timestamp.is_some()
+        });
         if foreign || observed.unreadable_imports.contains(name) {
             let message = format!("a ServiceImport `{name}` that is not ours stands there");
             plan.problems.push(Problem::new(name, "NameTaken", message));
@@ -243,12 +245,10 @@ fn plan_imports(inputs: &Inputs<'_>, plan: &mut Plan) {
             .get(&derived_name(name))
             .filter(|service| services::is_derived(service));
         let object = object::service_import(name, import, derived.map(|service| &**service));
-        let stands = current
-            .and_then(|current| serde_json::to_value(&**current).ok())
-            .is_some_and(|current| object::covers(&current, &object.value));
-        if !stands {
-            plan.changes.push(Change::Apply(object));
-        }
+        plan.changes.extend(match current {
+            None => Some(Change::Create(object)),
+            Some(current) => object::change(&**current, &current.metadata, object),
+        });
     }
     for (name, current) in &observed.imports {
         let wanted = inputs.imports.services.contains_key(name)

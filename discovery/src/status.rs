@@ -21,13 +21,15 @@ pub use self::link::{LinkFacts, links};
 /// The longest message of a condition: the API server takes 32 KiB, nobody reads as much.
 const MESSAGE_LENGTH_MAX: usize = 1_024;
 
-/// The status of an object as it is to be: a merge patch of its status subresource.
+/// The fields of an object's status that are to change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatusPatch {
     /// Whose.
     pub object: ObjectRef,
-    /// `{"status": …}`.
-    pub patch: Value,
+    /// The fields.
+    pub status: Value,
+    /// The version that they were made from.
+    pub resource_version: Option<String>,
 }
 
 /// A condition as it is to be.
@@ -100,8 +102,11 @@ pub fn exports(
             None => export_wishes(imports.services.get(name)),
         };
         let conditions = fulfil(current, wishes, export.metadata.generation, now)?;
-        let patch = json!({"status": {"conditions": conditions}});
-        Some(StatusPatch { object: ObjectRef::new(Kind::ServiceExport, name.clone()), patch })
+        Some(StatusPatch {
+            object: ObjectRef::new(Kind::ServiceExport, name.clone()),
+            status: json!({"conditions": conditions}),
+            resource_version: export.metadata.resource_version.clone(),
+        })
     };
     exports.iter().filter_map(patch).collect()
 }
@@ -171,8 +176,11 @@ pub fn imports(facts: &ImportFacts<'_>, now: Timestamp) -> Vec<StatusPatch> {
             return None;
         }
         let conditions = conditions.unwrap_or(status.conditions);
-        let patch = json!({"status": {"clusters": clusters, "conditions": conditions}});
-        Some(StatusPatch { object: ObjectRef::new(Kind::ServiceImport, name.clone()), patch })
+        Some(StatusPatch {
+            object: ObjectRef::new(Kind::ServiceImport, name.clone()),
+            status: json!({"clusters": clusters, "conditions": conditions}),
+            resource_version: object.metadata.resource_version.clone(),
+        })
     })
     .collect()
 }

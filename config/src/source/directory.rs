@@ -15,14 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::core::DynamicObject;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::world::World;
+pub(crate) use self::world::uid;
 use super::{FileProblem, KindState, Publisher, SourceState, Watched};
-use crate::model::Kind;
+use crate::model::{Kind, ObjectRef};
 use crate::resources::{Resources, Slices};
 
 /// The folder of a directory that Spanway writes into.
@@ -82,6 +84,20 @@ pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
     Ok(Contents { resources: world.resources, slices: world.slices, problems })
 }
 
+/// The object of that name as it stands in a directory now, the user's before one that we made.
+pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
+    let texts = files::read(path).map_err(io::Error::other)?;
+    for ((role, path), text) in texts {
+        let mut file = file::File::default();
+        file.take(&path, text, role);
+        let found = file.entries.into_iter().find(|entry| entry.object == *object);
+        if let (true, Some(entry)) = (role != files::Role::Status, found) {
+            return Ok(entry.good());
+        }
+    }
+    Ok(None)
+}
+
 impl Directory {
     /// Prepares to watch a directory, which must exist.
     pub fn open(path: &Path) -> Result<(Self, Watched), OpenError> {
@@ -93,7 +109,7 @@ impl Directory {
 
     /// Reads the directory, and reads it again whenever it changes, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (notice, mut changes) = mpsc::channel(1);
+        let (notice, mut notices) = mpsc::channel(1);
         let watcher = watch(&self.path, notice);
         if let Err(error) = &watcher {
             let (path, every) = (self.path.display(), POLL);
@@ -112,7 +128,7 @@ impl Directory {
             publish(&publisher, &world, changed);
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = settled(&mut changes, watcher.is_ok()) => {}
+                () = settled(&mut notices, watcher.is_ok()) => {}
             }
         }
     }

@@ -8,13 +8,15 @@ use config::api::mcs::{ANNOTATION_DERIVED_SERVICE, LABEL_SERVICE_NAME, LABEL_SOU
 use config::marks::{DERIVED_FOR, MANAGED_BY, MANAGER, MIRRORED_FOR, MIRRORED_FROM};
 use config::model::{Kind, Name, ObjectRef};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::CatalogPort;
 use crate::merge::{Import, ImportedPort, transport_label};
 use crate::slices::{Family, Seat};
 
-use super::{Object, Role, Wanted, marks, standing};
+use super::{Change, Object, Role, Wanted, marks, standing};
 
 /// Bytes of a digest that are kept, in hexadecimal twice as long: no two of a cluster's services
 /// meet by chance, and nobody gains by making two meet.
@@ -274,6 +276,24 @@ fn label_value(text: &str) -> Value {
 
 fn texts(map: BTreeMap<String, String>) -> Map<String, Value> {
     map.into_iter().map(|(key, value)| (key, value.into())).collect()
+}
+
+/// The change that makes an object of ours what it should be. It names the version that was seen,
+/// so that it fails where somebody was quicker.
+pub(super) fn change(
+    observed: &impl Serialize,
+    seen: &ObjectMeta,
+    mut object: Object,
+) -> Option<Change> {
+    let current = serde_json::to_value(observed).unwrap_or_default();
+    if covers(&current, &object.value) {
+        return None;
+    }
+    let metadata = object.value.get_mut("metadata").and_then(Value::as_object_mut)?;
+    if let Some(version) = seen.resource_version.as_deref() {
+        metadata.insert("resourceVersion".into(), version.into());
+    }
+    Some(Change::Apply(object))
 }
 
 /// Whether all that is wanted stands in what is observed; more may stand there.

@@ -8,7 +8,6 @@ use config::model::{Kind, Name, ObjectRef};
 use config::table::PortOwner;
 use imbl::OrdMap;
 use k8s_openapi::api::core::v1::Service;
-use serde_json::Value;
 
 use super::{
     Change, Doomed, Inputs, Mirror, Object, Plan, Problem, Role, Wanted, derived_name,
@@ -76,7 +75,8 @@ pub(super) fn plan<'a>(
                 plan.changes.push(Change::Create(object::service(name, wanted)));
             }
             (Owner::Ours, Some(observed)) => {
-                plan.changes.extend(change(name, observed, wanted));
+                let object = object::service(name, wanted);
+                plan.changes.extend(object::change(observed, &observed.metadata, object));
                 kept.push(Kept { name, observed, wanted: *wanted });
             }
             (Owner::TakenOver, Some(observed)) if is_derived(observed) => {
@@ -128,21 +128,6 @@ fn owner(service: Option<&Service>) -> Owner {
     }
     let written = marks::annotation(metadata, marks::FINGERPRINT);
     if written == Some(&*object::fingerprint(service)) { Owner::Ours } else { Owner::TakenOver }
-}
-
-/// The change that makes a Service of ours what it should be. It names the version that was seen,
-/// so that it fails where a user was quicker.
-fn change(name: &Name, observed: &Service, wanted: &Wanted<'_>) -> Option<Change> {
-    let mut object = object::service(name, wanted);
-    let current = serde_json::to_value(observed).unwrap_or_default();
-    if object::covers(&current, &object.value) {
-        return None;
-    }
-    let metadata = object.value.get_mut("metadata").and_then(Value::as_object_mut)?;
-    if let Some(version) = observed.metadata.resource_version.as_deref() {
-        metadata.insert("resourceVersion".into(), version.into());
-    }
-    Some(Change::Apply(object))
 }
 
 /// The Service as it stands, but for what makes it ours.

@@ -229,7 +229,7 @@ fn alias(name: &str) -> String {
 #[test]
 fn an_export_becomes_an_import_and_a_derived_service() {
     let mut world = World::importing(&[]);
-    assert_eq!(world.round(), "apply ServiceImport web\ncreate Service DERIVED\n");
+    assert_eq!(world.round(), "create ServiceImport web\ncreate Service DERIVED\n");
     assert_eq!(world.round(), "apply ServiceImport web\n");
     assert_eq!(world.observed.imports[&web()].spec.ips, ["10.96.0.7"]);
     assert_eq!(world.round(), "");
@@ -240,7 +240,7 @@ fn the_exporting_cluster_has_the_import_too() {
     let mut world = World::importing(&[]);
     world.own = std::mem::take(&mut world.remotes[0].services);
     world.put(Kind::Service, web(), json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"selector": {"app": "web"}}}));
-    assert_eq!(world.round(), "apply ServiceImport web\ncreate Service DERIVED\n");
+    assert_eq!(world.round(), "create ServiceImport web\ncreate Service DERIVED\n");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn guarded_namespaces_take_only_what_a_link_names() {
     let mut rules = (*world.remotes[0].rules).clone();
     rules.namespaces.names.push("shop".into());
     world.remotes[0].rules = Arc::new(rules);
-    assert!(world.round().contains("apply ServiceImport web"));
+    assert!(world.round().contains("create ServiceImport web"));
 }
 
 #[test]
@@ -400,7 +400,7 @@ fn a_headless_import_has_no_ip_and_no_derived_service() {
     let mut service = (*world.remotes[0].services[&web()]).clone();
     service.headless = true;
     world.remotes[0].services.insert(web(), Arc::new(service));
-    assert_eq!(world.round(), "apply ServiceImport web\n");
+    assert_eq!(world.round(), "create ServiceImport web\n");
     assert_eq!(world.round(), "");
 }
 

@@ -68,8 +68,11 @@ pub fn links(facts: &LinkFacts<'_>, now: Timestamp) -> Vec<StatusPatch> {
             return None;
         }
         let conditions = conditions.unwrap_or(status.conditions);
-        let patch = json!({"status": {"conditions": conditions, "importedServices": services}});
-        Some(StatusPatch { object: ObjectRef::new(Kind::ClusterLink, name.clone()), patch })
+        Some(StatusPatch {
+            object: ObjectRef::new(Kind::ClusterLink, name.clone()),
+            status: json!({"conditions": conditions, "importedServices": services}),
+            resource_version: link.metadata.resource_version.clone(),
+        })
     };
     facts.observed.iter().filter_map(patch).collect()
 }

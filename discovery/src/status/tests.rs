@@ -58,7 +58,7 @@ fn read<T: serde::de::DeserializeOwned>(spec: Value, conditions: &Value) -> OrdM
 
 /// `type=status/reason` of a condition in a patch.
 fn said(patches: &[StatusPatch], kind: &str) -> String {
-    let conditions = patches[0].patch["status"]["conditions"].as_array().unwrap();
+    let conditions = patches[0].status["conditions"].as_array().unwrap();
     let condition = conditions.iter().find(|condition| condition["type"] == kind).unwrap();
     format!("{}/{}", condition["status"].as_str().unwrap(), condition["reason"].as_str().unwrap())
 }
@@ -74,7 +74,7 @@ fn a_valid_export_says_so_once() {
     assert_eq!(said(&patches, "Valid"), "True/Valid");
     assert_eq!(said(&patches, "Ready"), "True/Exported");
     assert_eq!(said(&patches, "Conflict"), "False/NoConflicts");
-    let conditions = &patches[0].patch["status"]["conditions"];
+    let conditions = &patches[0].status["conditions"];
     assert_eq!(conditions[0]["observedGeneration"], 3);
     assert_eq!(export_patch(&imports, conditions, 9), []);
 }
@@ -85,8 +85,8 @@ fn the_time_of_a_condition_is_that_of_its_last_change() {
     let old = export_patch(&imports, &json!([]), 5);
     let conflicting =
         merge(&[exported("west", 80, Transport::Tcp), exported("east", 81, Transport::Tcp)]);
-    let new = export_patch(&conflicting, &old[0].patch["status"]["conditions"], 9);
-    let times: Vec<&Value> = new[0].patch["status"]["conditions"]
+    let new = export_patch(&conflicting, &old[0].status["conditions"], 9);
+    let times: Vec<&Value> = new[0].status["conditions"]
         .as_array()
         .unwrap()
         .iter()
@@ -141,7 +141,7 @@ fn import_patch(member: Member, seated: bool, problems: &[Problem]) -> Vec<Statu
 fn an_import_names_its_clusters_and_is_ready_once_a_gateway_takes_calls() {
     let patches = import_patch(exported("west", 80, Transport::Tcp), true, &[]);
     assert_eq!(said(&patches, "Ready"), "True/Ready");
-    assert_eq!(patches[0].patch["status"]["clusters"], json!([{"cluster": "west"}]));
+    assert_eq!(patches[0].status["clusters"], json!([{"cluster": "west"}]));
     let pending = import_patch(exported("west", 80, Transport::Tcp), false, &[]);
     assert_eq!(said(&pending, "Ready"), "False/Pending");
 }

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../gateway/src/http"]
-#[allow(dead_code, unreachable_pub, reason = "the target uses a part of the codec")]
+#[allow(dead_code, unused_imports, reason = "the target uses a part of the codec")]
 mod http_codec {
     pub mod h1;
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::FileProblem;
 use super::document::Node;
+use super::files::Role;
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, check};
 
@@ -41,19 +42,23 @@ pub(super) enum Content {
     Broken(Broken),
 }
 
+impl Entry {
+    /// The object, if it can be read.
+    pub(super) fn good(self) -> Option<DynamicObject> {
+        match self.content {
+            Content::Good(object) => Some(*object),
+            Content::Broken(_) => None,
+        }
+    }
+}
+
 impl File {
-    /// Takes the text that the file has now; `checked` says whether its objects are whole objects
-    /// and not only what we say about some. Gives whether anything changed.
-    pub(super) fn take(
-        &mut self,
-        path: &Path,
-        text: Result<String, String>,
-        checked: bool,
-    ) -> bool {
+    /// Takes the text that the file has now. Gives whether anything changed.
+    pub(super) fn take(&mut self, path: &Path, text: Result<String, String>, role: Role) -> bool {
         match text {
             Ok(text) if text == self.text && self.problems.iter().all(|old| old.line > 0) => false,
             Ok(text) => {
-                self.read(path, &text, checked);
+                self.read(path, &text, role);
                 self.text = text;
                 true
             }
@@ -67,7 +72,7 @@ impl File {
         changed
     }
 
-    fn read(&mut self, path: &Path, text: &str, checked: bool) {
+    fn read(&mut self, path: &Path, text: &str, role: Role) {
         self.problems.clear();
         if text.trim().is_empty() && !self.entries.is_empty() {
             // Who truncates a file before writing it has not finished.
@@ -84,7 +89,7 @@ impl File {
         let before = std::mem::take(&mut self.entries);
         let mut unnamed = false;
         for node in &documents {
-            match entry(node, checked) {
+            match entry(node, role) {
                 Ok(None) => {}
                 Ok(Some(entry)) => self.keep(path, node, entry, &before),
                 Err(mut problem) => {
@@ -121,7 +126,7 @@ impl File {
 }
 
 /// Reads one document; nothing where it is none of ours.
-fn entry(node: &Node, checked: bool) -> Result<Option<Entry>, FileProblem> {
+fn entry(node: &Node, role: Role) -> Result<Option<Entry>, FileProblem> {
     let Value::Object(fields) = node.value() else {
         return Err(at(node, "", "an object has fields".to_owned()));
     };
@@ -135,6 +140,10 @@ fn entry(node: &Node, checked: bool) -> Result<Option<Entry>, FileProblem> {
         at(node, &field, error.into_inner().to_string())
     })?;
     let metadata = &mut object.metadata;
+    if role == Role::Written {
+        // It comes from elsewhere: what we made has the version that its writer gave it.
+        metadata.resource_version = None;
+    }
     let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else {
         return Err(at(node, "metadata.name", "an object needs a name".to_owned()));
     };
@@ -144,7 +153,8 @@ fn entry(node: &Node, checked: bool) -> Result<Option<Entry>, FileProblem> {
     let name = Name::new(metadata.namespace.as_deref().unwrap_or_default(), &name);
     fold_string_data(kind, &mut object);
     let content = match check(kind, &object) {
-        Err(broken) if checked => Content::Broken(broken),
+        // What we say about an object is no whole object.
+        Err(broken) if role != Role::Status => Content::Broken(broken),
         _ => Content::Good(Box::new(object)),
     };
     Ok(Some(Entry { object: ObjectRef::new(kind, name), line: node.line, content }))

@@ -13,7 +13,7 @@ use super::super::FileProblem;
 use super::file::{Content, Entry, File};
 use super::files::{Role, Texts};
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::{Broken, Resources, Slices};
+use crate::resources::{Broken, Resources, Slices, version_of};
 
 /// The label by which a namespace is selected by its name; the API server sets it.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -82,7 +82,7 @@ impl World {
         let mut changed = self.files.len() != before;
         for ((role, path), text) in texts {
             let file = self.files.entry((role, path.clone())).or_default();
-            changed |= file.take(&path, text, role != Role::Status);
+            changed |= file.take(&path, text, role);
         }
         if changed { self.settle(now) } else { Changed::default() }
     }
@@ -146,7 +146,7 @@ impl World {
         let same = known.is_some_and(|old| same_spec(&old.content, &wanted.content));
         let generation = known.map_or(1, |old| old.generation + i64::from(!same));
         let created = known.map_or(now, |old| old.created);
-        self.version += 1;
+        self.version = (self.version + 1).max(own_version(&wanted.content));
         let stamp = Stamp { uid: uid(object), generation, created, version: self.version };
         match &wanted.content {
             Content::Good(good) => {
@@ -201,7 +201,7 @@ impl Stamp {
         metadata.uid.get_or_insert_with(|| self.uid.clone());
         metadata.generation = Some(self.generation);
         metadata.creation_timestamp.get_or_insert(Time(self.created));
-        metadata.resource_version = Some(self.version.to_string());
+        metadata.resource_version.get_or_insert_with(|| self.version.to_string());
         metadata.managed_fields = None;
         if let (Some(status), Some(fields)) = (status, object.data.as_object_mut()) {
             fields.insert("status".to_owned(), status.clone());
@@ -280,6 +280,14 @@ fn namespace(name: &str) -> DynamicObject {
     DynamicObject { types: None, metadata, data: Value::Object(Map::new()) }
 }
 
+/// The version that its writer gave an object.
+fn own_version(content: &Content) -> u64 {
+    match content {
+        Content::Good(object) => version_of(object),
+        Content::Broken(_) => 0,
+    }
+}
+
 /// Whether two versions of an object ask for the same: metadata and status aside.
 fn same_spec(old: &Content, new: &Content) -> bool {
     match (old, new) {
@@ -290,7 +298,7 @@ fn same_spec(old: &Content, new: &Content) -> bool {
 }
 
 /// A UID that an object keeps over restarts: a hash (FNV-1a, 128 bits) of what it is called.
-fn uid(object: &ObjectRef) -> String {
+pub(crate) fn uid(object: &ObjectRef) -> String {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let text = object.to_string();

@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::{Kind, Name};
 
+/// The requests so far.
+type Asked = Arc<Mutex<Vec<String>>>;
+
 /// Answers each request with the next of the script, and none after its end.
-fn scripted(script: Vec<(u16, String)>) -> (Client, Arc<Mutex<Vec<String>>>) {
+fn scripted(script: Vec<(u16, String)>) -> (Client, Asked) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let script = Arc::new(Mutex::new(VecDeque::from(script)));
     let seen = Arc::clone(&asked);
@@ -46,7 +49,7 @@ fn list(items: &[Value], version: &str) -> (u16, String) {
 }
 
 fn watched(events: &[Value]) -> (u16, String) {
-    (200, events.iter().map(|event| format!("{event}\n")).collect())
+    (200, events.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn refused(code: u16, reason: &str) -> (u16, String) {

@@ -123,7 +123,7 @@ fn an_api_server_that_is_away_changes_no_object_and_is_told() {
     let mut ledger = listed();
     let scope = scope(Kind::ServiceExport);
     tell(&mut ledger, &scope, applied("a", 5));
-    let later = Instant::now() + std::time::Duration::from_secs(60);
+    let later = Instant::now() + std::time::Duration::from_mins(1);
     tell(&mut ledger, &scope, News::Failed(Trouble::Other("connection refused".into())));
     assert_eq!(exports(&ledger), ["a"]);
     let age = ledger.state.age(later).expect("it fails");
