@@ -11,10 +11,10 @@ use config::api::cluster_link::BundleRef;
 use config::compile::{self, Compiled, Context, compile};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
-use config::model::{BackendKey, Name};
-use config::resources::{Resources, Slices};
+use config::model::{BackendKey, Kind, Name};
+use config::resources::{Resources, Slices, Versions};
 use config::table::{PortServes, RoutingTable, SniAction};
-use discovery::catalog::{Exports, NamespaceLabels, Offer, Offers, Version};
+use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
 use discovery::link::{Link, LinkRejection, links};
 use imbl::OrdMap;
@@ -66,6 +66,7 @@ pub(super) struct Model {
     mirrors: OrdMap<Name, Mirrored>,
     offers: Offers,
     draining: imbl::OrdSet<Arc<str>>,
+    reached: Version,
     derived: Derived,
     /// Since when the newest table is held back.
     held: Option<Instant>,
@@ -91,6 +92,7 @@ impl Model {
             mirrors: OrdMap::new(),
             offers: Offers::default(),
             draining: imbl::OrdSet::new(),
+            reached: Version::default(),
             derived: Derived::default(),
             held: None,
         }
@@ -161,6 +163,16 @@ impl Model {
         }
         self.derived.known = next;
         self.update(&touched);
+    }
+
+    /// Takes in up to where the watches are complete, as it was read before the objects and slices
+    /// that were taken in last.
+    pub(super) fn take_reached(&mut self, reached: &Versions) {
+        let reached = catalog::version(reached);
+        if self.reached != reached {
+            self.reached = reached;
+            self.offer(Some(&BTreeSet::new()));
+        }
     }
 
     /// Takes in our own certificate.
@@ -254,6 +266,7 @@ impl Model {
             };
             offer.catalog.version = version.clone();
             offer.catalog.draining = self.draining.clone();
+            offer.reached = self.reached.clone();
             offers.insert(Arc::clone(&link.name), Arc::new(offer));
         }
         self.offers = offers;
@@ -328,13 +341,9 @@ fn mirror(
 
 /// What the watches have seen, as other clusters are told.
 fn version(resources: &Resources, slices: &Slices) -> Version {
-    let mut version: Version = resources
-        .versions
-        .iter()
-        .map(|(kind, version)| (Arc::from(kind.label()), *version))
-        .collect();
-    version.insert("EndpointSlice".into(), slices.version);
-    version
+    let mut versions = resources.versions.clone();
+    versions.insert(Kind::EndpointSlice, slices.version);
+    catalog::version(&versions)
 }
 
 fn trust(link: &Link) -> LinkTrust {

@@ -252,6 +252,17 @@ async fn when_no_replica_catches_up_the_newest_is_a_reset_with_a_condition() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_was_restored_under_the_stream_is_a_reset_with_a_condition() {
+    let network = Network::default();
+    let gateway = network.gateway(A, catalog(50, &[("web", &["a"])]), Duration::ZERO);
+    let mut near = Near::new(&network, &[A]);
+    near.until_version(50).await;
+    gateway.offer(catalog(7, &[("web", &["old"])]));
+    let state = near.until_problem("VersionReset").await;
+    assert_eq!(*state.catalog, catalog(7, &[("web", &["old"])]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_falls_silent_is_left() {
     let network = Network::default();
     let (sender, mut connections) = mpsc::channel(4);
