@@ -108,6 +108,16 @@ impl Model {
         &self.offers
     }
 
+    /// The Secrets and `ConfigMap`s that the objects refer to.
+    pub(super) fn wanted(&self) -> BTreeSet<ObjectRef> {
+        let bundles = self.resources.cluster_links.valid.values().filter_map(|link| {
+            let reference = link.spec.bundle_ref.as_ref()?;
+            let name = Name::new(&self.context.namespace, &reference.name);
+            Some(ObjectRef::new(Kind::ConfigMap, name))
+        });
+        self.derived.compiled.wanted.iter().cloned().chain(bundles).collect()
+    }
+
     /// When the table that is held back goes out at the latest.
     pub(super) fn held_until(&self) -> Option<Instant> {
         self.held.map(|since| since + FIRST_SLICES_WAIT)
