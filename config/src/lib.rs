@@ -19,4 +19,6 @@ pub mod source;
 
 pub mod writer;
 
+pub mod leader;
+
 pub mod table;
