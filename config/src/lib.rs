@@ -13,6 +13,12 @@ pub mod model;
 
 pub mod api;
 
+pub mod compile;
+
+pub mod marks;
+
+pub mod ports;
+
 pub mod resources;
 
 pub mod source;
@@ -22,3 +28,13 @@ pub mod writer;
 pub mod leader;
 
 pub mod table;
+
+pub mod verdict;
+
+pub mod status;
+
+pub mod gateway_service;
+
+pub mod explain;
+
+pub mod validate;

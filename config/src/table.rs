@@ -1,6 +1,8 @@
 //! The routing table: which rule takes a connection or a request. Immutable; looked up, never locked.
 
 mod host_index;
+mod matching;
+mod path_index;
 mod port;
 mod rule;
 mod virtual_hosts;
@@ -9,7 +11,12 @@ use std::sync::Arc;
 
 use imbl::HashMap;
 
-pub use self::host_index::HostIndex;
+pub use self::host_index::{HostIndex, covers, intersect};
+pub use self::matching::{
+    InvalidPattern, Match, Mismatch, NamedMatch, PATTERN_SIZE_BYTES_MAX, PathMatch, Pattern,
+    ValueMatch,
+};
+pub use self::path_index::{Age, Rank};
 pub use self::port::{
     ClientAuth, MirroredPort, Port, PortOwner, PortServes, SniAction, SniTable, StreamRule,
     TlsTermination,
@@ -17,7 +24,7 @@ pub use self::port::{
 pub use self::rule::{
     Backend, Filter, HeaderChange, HeaderName, HeaderValue, Rule, RuleId, Target, Timeouts,
 };
-pub use self::virtual_hosts::VirtualHosts;
+pub use self::virtual_hosts::{Outcome, Place, Tried, VirtualHosts};
 
 /// What a match may ask of a request: the same for both versions of HTTP.
 pub trait Request {

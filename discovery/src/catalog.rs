@@ -1,18 +1,67 @@
 //! What a cluster exports to one link: services, ports, endpoints.
+//!
+//! ```text
+//! export, slices ─► Exports ─► Offer of each link ─► server ═(mTLS)═ client ─► inbox ─► Catalog
+//!                                └─► ExportTable: asked again on every connection
+//! ```
+//!
+//! `generated.rs` is made of `proto/catalog.proto` by
+//! `SPANWAY_BLESS=1 cargo test -p spanway-discovery --lib the_generated_code_is_current`.
+
+mod change;
+pub mod client;
+mod inbox;
+mod offer;
+pub mod server;
+mod wire;
+
+#[expect(
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    clippy::allow_attributes,
+    clippy::clone_on_ref_ptr,
+    missing_docs,
+    unused_qualifications,
+    reason = "generated"
+)]
+#[rustfmt::skip]
+pub mod generated;
 
 use std::sync::Arc;
 
-use config::model::{AppProtocol, Name};
+use config::model::{AppProtocol, Kind, Name};
+use config::resources::Versions;
 use imbl::{OrdMap, OrdSet};
 
+pub use self::change::{Change, apply, diff};
+pub use self::inbox::{DEFAULT_BYTES_MAX, Inbox, Quota, Received};
+pub use self::offer::{
+    Addresses, ExportRule, ExportTable, Exported, Exports, NamespaceLabels, Offer, Offers,
+    PortAddresses, Refusal, Resolved,
+};
+pub use self::wire::InvalidCatalog;
 use crate::endpoint::EndpointId;
+
+/// The version of the protocol between gateways that we speak: of the catalog, and of calls.
+pub const PROTOCOL: u32 = 1;
 
 /// The highest object version seen of each watched kind, deletions included, by the kind's label:
 /// it means the same on every replica of a cluster's gateways.
 pub type Version = OrdMap<Arc<str>, u64>;
 
+/// The kinds that decide what a catalog says. Others have no part in its version: replicas may
+/// watch different objects of them.
+const KINDS: [Kind; 5] =
+    [Kind::ClusterLink, Kind::EndpointSlice, Kind::Namespace, Kind::Service, Kind::ServiceExport];
+
+/// What of `versions` decides what a catalog says.
+pub fn version(versions: &Versions) -> Version {
+    let kinds = KINDS.into_iter();
+    kinds.filter_map(|kind| Some((Arc::from(kind.label()), *versions.get(&kind)?))).collect()
+}
+
 /// All that one cluster exports to one link.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// The exported services.
     pub services: OrdMap<Name, Arc<CatalogService>>,
@@ -25,7 +74,7 @@ pub struct Catalog {
 }
 
 /// An exported service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogService {
     /// `creationTimestamp` of its `ServiceExport`, seconds since 1970: the oldest wins (KEP-1645).
     pub exported_at: i64,
@@ -75,6 +124,35 @@ pub enum Transport {
     Sctp,
 }
 
+impl CatalogService {
+    /// The service without its endpoints.
+    #[must_use]
+    pub fn head(&self) -> Self {
+        Self { endpoints: OrdMap::new(), ..self.clone() }
+    }
+}
+
+impl Transport {
+    /// Reads `protocol`, which is TCP where nothing is said.
+    pub fn parse(text: Option<&str>) -> Option<Self> {
+        match text {
+            None | Some("" | "TCP") => Some(Self::Tcp),
+            Some("UDP") => Some(Self::Udp),
+            Some("SCTP") => Some(Self::Sctp),
+            Some(_) => None,
+        }
+    }
+
+    /// As it stands in a Service.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+}
+
 /// An endpoint as the near cluster sees it: no address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogEndpoint {
@@ -83,3 +161,6 @@ pub struct CatalogEndpoint {
     /// Names of the ports that it serves; `None` means all.
     pub ports: Option<Vec<Arc<str>>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! Endpoints: who answers for a service, here or behind a remote gateway.
 
+pub mod build;
+pub mod local;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -98,7 +101,7 @@ impl fmt::Display for EndpointId {
 }
 
 /// The endpoints under one key. Only those that may get new requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSet {
     /// What they speak.
     pub protocol: AppProtocol,

@@ -8,8 +8,33 @@
 //!
 //! This room knows neither sockets of the data path nor routes.
 
+pub mod export;
+
 pub mod catalog;
+
+pub mod link;
+
+pub mod freshness;
+
+pub mod resolve;
 
 pub mod endpoint;
 
 pub mod report;
+
+pub mod merge;
+
+pub mod plan;
+
+pub mod ports;
+
+pub mod slices;
+
+pub mod status;
+
+pub mod apply;
+
+pub mod controller;
+
+#[cfg(test)]
+mod samples;

@@ -11,11 +11,8 @@ pub mod server;
     clippy::allow_attributes_without_reason,
     clippy::allow_attributes,
     clippy::clone_on_ref_ptr,
-    clippy::use_self,
     missing_docs,
-    unreachable_pub,
     unused_qualifications,
-    elided_lifetimes_in_paths,
     reason = "generated"
 )]
 #[rustfmt::skip]
@@ -23,3 +20,6 @@ pub mod generated;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) mod testing;

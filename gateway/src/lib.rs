@@ -11,6 +11,20 @@ pub mod snapshot;
 
 pub mod listener;
 
+pub mod connection;
+
+pub mod drain;
+
+pub mod mirrored;
+
+pub mod worker;
+
+pub mod upstream;
+
+pub mod link;
+
+pub mod splice;
+
 pub mod tls;
 
 pub mod http;
@@ -18,3 +32,5 @@ pub mod http;
 pub mod telemetry;
 
 pub mod control;
+
+pub mod identity;

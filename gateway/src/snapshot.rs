@@ -4,15 +4,22 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use config::table::RoutingTable;
+use discovery::catalog::Offers;
 use discovery::endpoint::EndpointTable;
 
-/// The three inputs of the request path, of one moment.
+use crate::tls::credentials::Credentials;
+
+/// The inputs of the path of a connection or request, of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Which rule.
     pub table: Arc<RoutingTable>,
     /// Which endpoints.
     pub endpoints: Arc<EndpointTable>,
+    /// What we can prove, and whom we believe.
+    pub credentials: Arc<Credentials>,
+    /// What linked clusters may reach.
+    pub offers: Arc<Offers>,
 }
 
 /// The one place from which snapshots are read.

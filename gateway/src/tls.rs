@@ -6,4 +6,8 @@ pub mod provider;
 pub mod server;
 pub mod stream;
 pub mod svid;
+pub mod trust;
 pub mod verifier;
+
+#[cfg(test)]
+pub(crate) mod testing;

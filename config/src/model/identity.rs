@@ -113,7 +113,7 @@ impl fmt::Display for TrustDomain {
 // === impl SpiffeId ===
 
 impl SpiffeId {
-    /// The name of a ServiceAccount's pods: `spiffe://<trust domain>/ns/<namespace>/sa/<name>`.
+    /// The name of a `ServiceAccount`'s pods: `spiffe://<trust domain>/ns/<namespace>/sa/<name>`.
     pub fn of(trust_domain: &TrustDomain, account: &Name) -> Result<Self, InvalidSpiffeId> {
         format!("{SCHEME}{trust_domain}/ns/{}/sa/{}", account.namespace, account.name).parse()
     }
@@ -143,7 +143,7 @@ impl SpiffeId {
         self.path().is_empty()
     }
 
-    /// The ServiceAccount that it names, if it has that form.
+    /// The `ServiceAccount` that it names, if it has that form.
     pub fn service_account(&self) -> Option<Name> {
         let mut segments = self.path().strip_prefix('/')?.split('/');
         match [(); 5].map(|()| segments.next()) {

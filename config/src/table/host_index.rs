@@ -27,21 +27,26 @@ impl<T> HostIndex<T> {
         };
     }
 
+    /// What stands under exactly this pattern.
+    pub fn get(&self, pattern: &str) -> Option<&Arc<T>> {
+        match pattern.strip_prefix('*') {
+            Some(suffix) => self.wildcard.get(suffix),
+            None => self.exact.get(pattern),
+        }
+    }
+
     /// The value of the most specific pattern that covers `host` (lower case, without port).
     pub fn find(&self, host: &str) -> Option<&Arc<T>> {
-        if let Some(found) = self.exact.get(host) {
-            return Some(found);
-        }
-        // A wildcard stands for at least one label, so the search starts behind the first dot.
-        let mut rest = host;
-        while let Some(dot) = rest.find('.') {
-            let suffix = rest.get(dot..).unwrap_or_default();
-            if let Some(found) = self.wildcard.get(suffix) {
-                return Some(found);
-            }
-            rest = rest.get(dot + 1..).unwrap_or_default();
-        }
-        self.wildcard.get("")
+        self.covering(host).next()
+    }
+
+    /// The values of all patterns that cover `host`, the most specific first.
+    pub fn covering<'t, 'h>(
+        &'t self,
+        host: &'h str,
+    ) -> impl Iterator<Item = &'t Arc<T>> + use<'t, 'h, T> {
+        let wildcards = suffixes(host).filter_map(move |suffix| self.wildcard.get(suffix));
+        self.exact.get(host).into_iter().chain(wildcards)
     }
 
     /// All patterns with their values, in no order.
@@ -49,4 +54,41 @@ impl<T> HostIndex<T> {
         let exact = self.exact.iter().map(|(host, value)| (host.to_string(), value));
         exact.chain(self.wildcard.iter().map(|(suffix, value)| (format!("*{suffix}"), value)))
     }
+
+    /// Whether there is no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcard.is_empty()
+    }
+}
+
+/// What may follow the `*` of a wildcard that covers `host`, the longest first.
+fn suffixes(host: &str) -> impl Iterator<Item = &str> {
+    // A wildcard stands for at least one label, so the first dot that counts is behind the
+    // first character.
+    let dots = host.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'.');
+    dots.filter_map(|(at, _)| host.get(at..)).chain(std::iter::once(""))
+}
+
+/// Whether `pattern` (a host name, `*.suffix` or `*`) covers `host`; both are lower case.
+pub fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        None => pattern == host,
+        Some("") => true,
+        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+    }
+}
+
+/// Whether there is a host that both patterns cover.
+pub fn intersect(one: &str, other: &str) -> bool {
+    match (one.strip_prefix('*'), other.strip_prefix('*')) {
+        (None, None) => one == other,
+        (Some(_), None) => covers(one, other),
+        (None, Some(_)) => covers(other, one),
+        (Some(one), Some(other)) => one.ends_with(other) || other.ends_with(one),
+    }
+}
+
+/// Orders patterns, the most specific first: exact names, then wildcards by length.
+pub(crate) fn specificity(pattern: &str) -> (bool, std::cmp::Reverse<usize>) {
+    (pattern.starts_with('*'), std::cmp::Reverse(pattern.len()))
 }

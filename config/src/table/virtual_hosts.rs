@@ -1,18 +1,143 @@
-//! Which rule takes a request: hosts, then matches in the order of precedence.
+//! Which rule takes a request: listener, then route host, then matches in their precedence.
 
 use std::sync::Arc;
 
-use super::{HostIndex, Request, Rule};
+use super::host_index::{covers, specificity};
+use super::path_index::{Candidate, PathIndex};
+use super::{HostIndex, Match, Rank, Request, Rule, RuleId};
 
-/// The rules behind one listener port, by host.
+#[cfg(test)]
+mod tests;
+
+/// The rules behind one listener port.
+///
+/// Listeners are isolated: the one with the most specific host takes the request, and if none of
+/// its routes has a rule for it, nobody has. Within a listener, routes compete by their own host
+/// names, the most specific first, whatever part of it the listener covers.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualHosts {
-    hosts: HostIndex<Vec<Arc<Rule>>>,
+    listeners: HostIndex<HostIndex<PathIndex>>,
+}
+
+/// Where a rule is found: under which host of which listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The listener's host, `*` for all.
+    pub listener: &'a str,
+    /// The route's own host, `*` where it names none.
+    pub host: &'a str,
+}
+
+/// What became of a rule when it was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It takes the request.
+    Matched,
+    /// It matches, but another that stands before it takes the request.
+    Shadowed,
+    /// It does not match; the sentence says why.
+    NotMatched(String),
+}
+
+/// A rule that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The rule.
+    pub rule: RuleId,
+    /// The listener's host, `*` for all.
+    pub listener: String,
+    /// The route's own host, `*` where it names none.
+    pub host: String,
+    /// What became of it.
+    pub outcome: Outcome,
 }
 
 impl VirtualHosts {
+    /// Makes a listener known: it takes the requests for its host even without any rule.
+    pub fn add_listener(&mut self, host: &str) {
+        if self.listeners.get(host).is_none() {
+            self.listeners.insert(host, Arc::default());
+        }
+    }
+
+    /// Adds one match of `rule`.
+    pub fn add_rule(&mut self, place: Place<'_>, rank: Rank, matched: Arc<Match>, rule: Arc<Rule>) {
+        let mut listener = self.listeners.get(place.listener).cloned().unwrap_or_default();
+        let hosts = Arc::make_mut(&mut listener);
+        let mut index = hosts.get(place.host).cloned().unwrap_or_default();
+        Arc::make_mut(&mut index).insert(Candidate { rank, matched, rule });
+        hosts.insert(place.host, index);
+        self.listeners.insert(place.listener, listener);
+    }
+
     /// The rule that takes `request`.
     pub fn find<R: Request>(&self, request: &R) -> Option<&Arc<Rule>> {
-        self.hosts.find(request.host())?.first()
+        let host = request.host();
+        self.listeners.find(host)?.covering(host).find_map(|paths| paths.find(request))
+    }
+
+    /// Whether a listener here is responsible for `host` at all.
+    pub fn covers(&self, host: &str) -> bool {
+        self.listeners.find(host).is_some()
+    }
+
+    /// All rules, in the order in which they are tried, and what became of each.
+    pub fn explain<R: Request>(&self, request: &R) -> Vec<Tried> {
+        let taken = self.listeners.find(request.host());
+        let mut tried = Vec::new();
+        let mut matched = false;
+        for (listener, hosts) in in_order(&self.listeners) {
+            let chosen = taken.is_some_and(|taken| Arc::ptr_eq(taken, hosts));
+            for (host, paths) in in_order(hosts) {
+                for candidate in paths.in_order() {
+                    let reason = if chosen {
+                        mismatch(&host, candidate, request)
+                    } else {
+                        Some(not_chosen(&listener, request.host()))
+                    };
+                    let outcome = match reason {
+                        Some(reason) => Outcome::NotMatched(reason),
+                        None if matched => Outcome::Shadowed,
+                        None => Outcome::Matched,
+                    };
+                    matched |= outcome == Outcome::Matched;
+                    let (listener, host) = (listener.clone(), host.clone());
+                    tried.push(Tried { rule: candidate.rule.id.clone(), listener, host, outcome });
+                }
+            }
+        }
+        tried
+    }
+
+    /// All rules, each once per match, in the order in which they are tried.
+    pub fn rules(&self) -> Vec<Arc<Rule>> {
+        let mut rules = Vec::new();
+        for (_, hosts) in in_order(&self.listeners) {
+            for (_, paths) in in_order(hosts) {
+                rules.extend(paths.in_order().iter().map(|one| Arc::clone(&one.rule)));
+            }
+        }
+        rules
+    }
+}
+
+fn in_order<T>(index: &HostIndex<T>) -> Vec<(String, &Arc<T>)> {
+    let mut all: Vec<_> = index.iter().collect();
+    all.sort_by(|(one, _), (other, _)| (specificity(one), one).cmp(&(specificity(other), other)));
+    all
+}
+
+fn mismatch<R: Request>(host: &str, candidate: &Candidate, request: &R) -> Option<String> {
+    if !covers(host, request.host()) {
+        return Some(format!("the host `{}` is not covered by `{host}`", request.host()));
+    }
+    candidate.matched.mismatch(request).map(|mismatch| mismatch.to_string())
+}
+
+fn not_chosen(listener: &str, host: &str) -> String {
+    if covers(listener, host) {
+        format!("a listener with a more specific host than `{listener}` takes `{host}`")
+    } else {
+        format!("the listener's host `{listener}` does not cover `{host}`")
     }
 }

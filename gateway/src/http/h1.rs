@@ -50,6 +50,8 @@ mod buffer;
 mod build;
 mod client;
 mod copy;
+#[cfg(test)]
+mod corpus;
 pub mod edit;
 mod grammar;
 mod head;

@@ -15,7 +15,8 @@ use thiserror::Error;
 use super::link::{LinkDialler, LinkListener};
 use super::server::{self, UnusableCertificate, UnusableListener};
 use super::svid::Svid;
-use super::verifier::{InvalidTrust, LinkTrust, PeerVerifier, Peers, Presence, Refusals};
+use super::trust::{Distrusted, InvalidTrust, LinkTrust, Peers};
+use super::verifier::{PeerVerifier, Presence, Refusals};
 
 #[cfg(test)]
 mod tests;
@@ -255,7 +256,9 @@ impl Links {
             svid => svid.clone(),
         };
         let (all, rejected) = Peers::new(&inputs.own, &inputs.links);
-        faults.extend(rejected.into_iter().map(|(link, reason)| Fault::Link { link, reason }));
+        faults.extend(
+            rejected.into_iter().map(|Distrusted { link, reason }| Fault::Link { link, reason }),
+        );
         let Some(svid) = svid else { return Self::default() };
         if previous.is_of(&svid, &inputs.links) {
             return previous.clone();

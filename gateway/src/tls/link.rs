@@ -13,7 +13,8 @@ use thiserror::Error;
 use super::provider;
 use super::stream::{self, HandshakeFailed, Socket, TlsStream};
 use super::svid::Svid;
-use super::verifier::{Peer, PeerRefused, PeerVerifier, Refused, Side};
+use super::trust::{Peer, Side};
+use super::verifier::{PeerRefused, PeerVerifier, Refused};
 
 #[cfg(test)]
 mod tests;
@@ -170,8 +171,7 @@ impl LinkDialler {
             LinkProtocol::Calls => &self.calls,
             LinkProtocol::Catalog => &self.catalog,
         };
-        let stream =
-            stream::connect(Arc::clone(config), name, io, dial.first, dial.within).await?;
+        let stream = stream::connect(Arc::clone(config), name, io, dial.first, dial.within).await?;
         known(stream, &self.verifier, Side::Server, config.time_provider.as_ref())
     }
 }

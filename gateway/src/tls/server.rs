@@ -135,13 +135,13 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-fn valid_only(
-    authorities: &[Arc<[u8]>],
-) -> Result<Arc<dyn ClientCertVerifier>, UnusableListener> {
+fn valid_only(authorities: &[Arc<[u8]>]) -> Result<Arc<dyn ClientCertVerifier>, UnusableListener> {
     let unusable = |reason: String| UnusableListener::ClientAuthorities(reason);
     let mut roots = RootCertStore::empty();
     for authority in authorities {
-        roots.add(CertificateDer::from(authority.to_vec())).map_err(|error| unusable(error.to_string()))?;
+        roots
+            .add(CertificateDer::from(authority.to_vec()))
+            .map_err(|error| unusable(error.to_string()))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider::public())
         .build()

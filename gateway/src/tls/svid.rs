@@ -137,7 +137,7 @@ fn check_constraints(certificate: &X509Certificate<'_>) -> Result<(), BadSvid> {
     if !usage.critical {
         return Err(BadSvid::KeyUsageNotCritical);
     }
-    check_usage(usage.value)?;
+    check_usage(*usage.value)?;
     match certificate.extended_key_usage().map_err(unreadable)? {
         Some(purposes) if !(purposes.value.server_auth && purposes.value.client_auth) => {
             Err(BadSvid::ExtendedKeyUsage)
@@ -146,7 +146,7 @@ fn check_constraints(certificate: &X509Certificate<'_>) -> Result<(), BadSvid> {
     }
 }
 
-fn check_usage(usage: &KeyUsage) -> Result<(), BadSvid> {
+fn check_usage(usage: KeyUsage) -> Result<(), BadSvid> {
     if usage.key_cert_sign() || usage.crl_sign() {
         return Err(BadSvid::MaySign);
     }

@@ -1,0 +1,121 @@
+//! Plans the slices of our Services.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use config::model::{Kind, Name};
+use config::table::PortOwner;
+
+use crate::catalog::CatalogPort;
+use crate::merge::carried;
+use crate::slices::{self, Family, Gateway, Seat, Seating};
+
+use super::object::{self, SliceOf};
+use super::services::Kept;
+use super::{Change, Doomed, Inputs, Plan};
+
+/// Endpoints in one slice: what the API server takes; more gateways than that are not named.
+const SEATS_MAX: usize = 1_000;
+
+/// A port of a Service, and the container port that it leads to.
+type Led<'a> = (&'a CatalogPort, u16);
+
+/// Plans the slices of the Services that are kept; all others of ours go.
+pub(super) fn plan(inputs: &Inputs<'_>, kept: &[Kept<'_>], plan: &mut Plan) {
+    let standing = slices::standing(&inputs.observed.slices);
+    let mut wanted = BTreeSet::new();
+    for kept in kept {
+        let seated = seated(inputs, kept, &standing);
+        for (_, port, gateway) in &seated {
+            let seat = (kept.name.clone(), *port, Arc::clone(&gateway.instance));
+            plan.seating.insert(seat);
+        }
+        for slice in slices_of(kept, &seated) {
+            wanted.insert(slice.reference.name.clone());
+            if !stands(inputs, kept.name, &slice) {
+                plan.changes.push(Change::Apply(slice));
+            }
+        }
+    }
+    let mut doomed = Vec::new();
+    for (_, slice) in slices::ours(&inputs.observed.slices) {
+        let metadata = &slice.metadata;
+        let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { continue };
+        let name = Name::new(namespace, name);
+        if !wanted.contains(&name) && metadata.deletion_timestamp.is_none() {
+            doomed.push(Doomed::new(Kind::EndpointSlice, &name, metadata));
+        }
+    }
+    doomed.sort_by(|one, other| one.reference.cmp(&other.reference));
+    plan.changes.extend(doomed.into_iter().map(Change::Delete));
+}
+
+/// Which gateways take which ports of a Service.
+fn seated<'a>(
+    inputs: &Inputs<'a>,
+    kept: &Kept<'a>,
+    standing: &Seating,
+) -> Vec<(&'a CatalogPort, u16, &'a Gateway)> {
+    let Some(uid) = kept.observed.metadata.uid.as_deref() else { return Vec::new() };
+    let mut seated = Vec::new();
+    for imported in &kept.wanted.import.ports {
+        let port = &imported.port;
+        let owner = PortOwner { uid: uid.into(), port: port.number };
+        let Some(&at) = inputs.ports.get(&owner).filter(|_| carried(port.transport)) else {
+            continue;
+        };
+        for gateway in inputs.gateways {
+            let seat = (kept.name.clone(), at, Arc::clone(&gateway.instance));
+            if gateway.takes(inputs.reports, &owner, at, standing.contains(&seat)) {
+                seated.push((port, at, gateway));
+            }
+        }
+    }
+    seated
+}
+
+/// The slices of a Service: for each exporting cluster and family, one for each set of ports that
+/// some gateways have bound, as a rule one.
+fn slices_of(kept: &Kept<'_>, seated: &[(&CatalogPort, u16, &Gateway)]) -> Vec<super::Object> {
+    let import = kept.wanted.import;
+    let mut slices = Vec::new();
+    for exporter in &import.exporters {
+        let cluster = &exporter.cluster;
+        let exposes = |at: &CatalogPort| {
+            let port = import.ports.iter().find(|imported| imported.port == *at);
+            port.is_some_and(|port| port.clusters.contains(cluster))
+        };
+        let mut ports: BTreeMap<&str, (Vec<Led<'_>>, &Gateway)> = BTreeMap::new();
+        for (port, at, gateway) in seated.iter().filter(|(port, ..)| exposes(port)) {
+            let entry = ports.entry(&gateway.instance);
+            entry.or_insert_with(|| (Vec::new(), gateway)).0.push((port, *at));
+        }
+        for family in Family::ALL.into_iter().filter(|family| has_family(kept, *family)) {
+            let mut groups: BTreeMap<Vec<u16>, (Vec<Led<'_>>, Vec<Seat>)> = BTreeMap::new();
+            for (led, gateway) in ports.values() {
+                let Some(seat) = gateway.seat(family) else { continue };
+                let key = led.iter().map(|(_, at)| *at).collect();
+                groups.entry(key).or_insert_with(|| (led.clone(), Vec::new())).1.push(seat);
+            }
+            slices.extend(groups.values().map(|(ports, seats)| {
+                let (service, wanted) = (kept.name, &kept.wanted);
+                let seats: Vec<&Seat> = seats.iter().take(SEATS_MAX).collect();
+                object::slice(&SliceOf { service, wanted, cluster, family, ports }, &seats)
+            }));
+        }
+    }
+    slices
+}
+
+/// Whether the Service has addresses of the family; where it does not say, it has.
+fn has_family(kept: &Kept<'_>, family: Family) -> bool {
+    let families = kept.observed.spec.as_ref().and_then(|spec| spec.ip_families.as_ref());
+    families.is_none_or(|families| families.iter().any(|known| known == family.label()))
+}
+
+fn stands(inputs: &Inputs<'_>, service: &Name, slice: &super::Object) -> bool {
+    let slices = inputs.observed.slices.by_service.get(service);
+    let current = slices.and_then(|slices| slices.get(&*slice.reference.name.name));
+    let current = current.and_then(|current| serde_json::to_value(&**current).ok());
+    current.is_some_and(|current| object::covers(&current, &slice.value))
+}

@@ -1,0 +1,212 @@
+//! One request and its answer, both directions at once.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use pingora_timeout::fast_timeout::fast_timeout;
+
+use super::failure::Failure;
+use super::h1::{Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead};
+use super::side::{AnswerSink, AnswerSource, Sink, Source};
+
+/// How long an endpoint that stopped reading a request may take to say why.
+const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// What the forwarding of one request has to know.
+pub(crate) struct Exchange<'a> {
+    /// How the answer is read.
+    pub(crate) asked: Asked,
+    /// How the answer is written.
+    pub(crate) reply: ReplyTo,
+    /// What filters change of the answer's head.
+    pub(crate) changes: &'a [Change<'a>],
+    /// From now to the head of the final answer.
+    pub(crate) answer_wait: Duration,
+    /// An answer that begins before the request has ended closes the client's connection: where
+    /// it ends first, nobody reads the rest (HTTP/1 only).
+    pub(crate) early_answer_closes: bool,
+}
+
+/// How far it came; readable whatever happened.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    sent: AtomicU64,
+    received: AtomicU64,
+    status: AtomicU16,
+    request_done: AtomicBool,
+    /// Microseconds from the beginning of the exchange to the head of the answer, and one more.
+    head_after: AtomicU64,
+}
+
+impl Progress {
+    /// From the beginning of the last exchange to the head of its answer, once there is one.
+    pub(crate) fn head_after(&self) -> Option<Duration> {
+        self.head_after.load(Relaxed).checked_sub(1).map(Duration::from_micros)
+    }
+
+    /// Body bytes to the endpoint.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Body bytes to the client.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// The status that the client got; `None` while nothing of a final answer was written.
+    pub(crate) fn status(&self) -> Option<u16> {
+        Some(self.status.load(Relaxed)).filter(|&status| status != 0)
+    }
+
+    /// Whether the whole request went to the endpoint.
+    pub(crate) fn request_done(&self) -> bool {
+        self.request_done.load(Relaxed)
+    }
+}
+
+/// How the answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It is complete.
+    Whole {
+        /// The endpoint keeps its connection for another request.
+        server_keeps: bool,
+        /// The client was told that its connection stays open.
+        client_keeps: bool,
+    },
+    /// The endpoint switched protocols: bytes follow in both directions.
+    Switched,
+}
+
+/// Moves the body of a request one way and the answer the other. The head of the request is in
+/// `server.0` already. Whatever fails in the middle leaves both messages incomplete: the caller
+/// breaks off both connections.
+pub(crate) async fn forward<B, A, Q, S>(
+    client: (&mut B, &mut A),
+    server: (&mut Q, &mut S),
+    exchange: &Exchange<'_>,
+    progress: &Progress,
+) -> Result<Answered, Failure>
+where
+    B: Source,
+    A: AnswerSink,
+    Q: Sink,
+    S: AnswerSource,
+{
+    let mut up = pin!(send(client.0, server.0, progress));
+    let mut down = pin!(receive(server.1, client.1, exchange, progress));
+    tokio::select! {
+        biased;
+        answered = &mut down => answered,
+        failure = &mut up => match failure {
+            Failure::RequestNotTaken => {
+                fast_timeout(EARLY_ANSWER_WAIT, down).await.unwrap_or(Err(failure))
+            }
+            _ => Err(failure),
+        },
+    }
+}
+
+/// Sends the body; then watches whether the client stays. Ends only with a failure.
+async fn send<B: Source, Q: Sink>(body: &mut B, server: &mut Q, progress: &Progress) -> Failure {
+    loop {
+        if !body.has_buffered() && server.flush().await.is_err() {
+            return Failure::RequestNotTaken;
+        }
+        match body.next().await {
+            Ok(BodyEvent::Data(data)) => {
+                progress.sent.fetch_add(data.len() as u64, Relaxed);
+                if server.data(data).await.is_err() {
+                    return Failure::RequestNotTaken;
+                }
+            }
+            Ok(BodyEvent::End(trailers)) => {
+                if server.finish(some(&trailers)).await.is_err() {
+                    return Failure::RequestNotTaken;
+                }
+                progress.request_done.store(true, Relaxed);
+                body.gone().await;
+                return Failure::ClientGone;
+            }
+            Err(ReadError::Malformed(malformed)) => return Failure::RequestMalformed(malformed),
+            Err(ReadError::TimedOut) => return Failure::RequestTooSlow,
+            Err(_) => return Failure::ClientGone,
+        }
+    }
+}
+
+/// Receives the heads and the body of the answer.
+async fn receive<S: AnswerSource, A: AnswerSink>(
+    server: &mut S,
+    client: &mut A,
+    exchange: &Exchange<'_>,
+    progress: &Progress,
+) -> Result<Answered, Failure> {
+    let began = Instant::now();
+    let final_head = final_head(server, client, exchange);
+    let head = fast_timeout(exchange.answer_wait, final_head)
+        .await
+        .unwrap_or(Err(Failure::AnswerTooSlow))?;
+    let after = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
+    progress.head_after.store(after + 1, Relaxed);
+    let early = exchange.early_answer_closes && !progress.request_done();
+    let reply = if early { exchange.reply.closing() } else { exchange.reply };
+    client.start(&head, reply, exchange.changes).map_err(|_| Failure::AnswerMalformed)?;
+    progress.status.store(head.status(), Relaxed);
+    if head.status() == 101 {
+        client.flush().await.map_err(|_| Failure::ClientGone)?;
+        return Ok(Answered::Switched);
+    }
+    copy_answer(server, client, progress).await?;
+    let server_keeps = head.keep_alive() && progress.request_done();
+    Ok(Answered::Whole { server_keeps, client_keeps: reply.keep_alive })
+}
+
+async fn final_head<S: AnswerSource, A: AnswerSink>(
+    server: &mut S,
+    client: &mut A,
+    exchange: &Exchange<'_>,
+) -> Result<ResponseHead, Failure> {
+    loop {
+        let head = tokio::select! {
+            head = server.head(exchange.asked) => head.map_err(|error| Failure::of_head(&error))?,
+            () = client.called_off() => return Err(Failure::ClientGone),
+        };
+        if !head.is_interim() {
+            return Ok(head);
+        }
+        client.interim(&head, exchange.reply).await.map_err(|_| Failure::ClientGone)?;
+    }
+}
+
+async fn copy_answer<S: AnswerSource, A: AnswerSink>(
+    server: &mut S,
+    client: &mut A,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    loop {
+        if !server.has_buffered() {
+            client.flush().await.map_err(|_| Failure::ClientGone)?;
+        }
+        let next = tokio::select! {
+            next = server.next() => next,
+            () = client.called_off() => return Err(Failure::ClientGone),
+        };
+        match next {
+            Ok(BodyEvent::Data(data)) => {
+                progress.received.fetch_add(data.len() as u64, Relaxed);
+                client.data(data).await.map_err(|_| Failure::ClientGone)?;
+            }
+            Ok(BodyEvent::End(trailers)) => {
+                return client.finish(some(&trailers)).await.map_err(|_| Failure::ClientGone);
+            }
+            Err(_) => return Err(Failure::AnswerBroken),
+        }
+    }
+}
+
+fn some(trailers: &Block) -> Option<&Block> {
+    Some(trailers).filter(|block| !block.is_empty())
+}

@@ -1,0 +1,209 @@
+//! The client side: one HTTP/2 connection to an endpoint, shared by many requests.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream};
+use pingora_timeout::fast_timeout::fast_timeout;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::fields;
+use super::stream::{StreamReader, StreamWriter, read_error};
+use crate::http::h1::{
+    Asked, Block, BodyEvent, Change, Malformed, ReadError, RequestHead, ResponseHead, Waits,
+    WriteError,
+};
+use crate::http::side::{AnswerSource, Sink, Source};
+
+/// Bytes that an endpoint may send ahead on one stream.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all streams of a connection.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of requests that wait for a slow endpoint, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Bytes of the fields of an answer, as for HTTP/1.
+const HEADER_LIST_BYTES: u32 = 64 * 1024;
+/// Requests at once on one connection; more wait for a place, or for another connection.
+const STREAMS_MAX: usize = 100;
+/// How long an endpoint has for its first settings, and for a free place.
+const READY_WAIT: Duration = Duration::from_secs(5);
+
+/// Why a request could not be put on a session. Nothing of it was sent.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// The session takes no more requests: another one may.
+    Gone,
+    /// The head would break a rule.
+    Malformed(Malformed),
+}
+
+/// A connection to an endpoint, shared by its requests.
+pub(crate) struct Session {
+    send: SendRequest<Bytes>,
+    waits: Waits,
+    /// One reference is the session's own, each other that of an answer not yet read.
+    active: Arc<()>,
+}
+
+impl Session {
+    /// Shakes hands on `io` and drives the connection in a task of its own.
+    pub(crate) async fn start<IO>(io: IO, waits: Waits) -> Option<Self>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(HEADER_LIST_BYTES)
+            .initial_max_send_streams(STREAMS_MAX)
+            .enable_push(false);
+        let handshake = builder.handshake::<_, Bytes>(io);
+        let (send, connection) = fast_timeout(READY_WAIT, handshake).await.ok()?.ok()?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
+            }
+        });
+        Some(Self { send, waits, active: Arc::default() })
+    }
+
+    /// Whether it takes requests, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
+    /// Whether another request finds a place at once.
+    pub(crate) fn has_room(&self) -> bool {
+        let places = self.send.current_max_send_streams().min(STREAMS_MAX);
+        Arc::strong_count(&self.active) <= places
+    }
+
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.active) == 1
+    }
+
+    /// Sends the head of a request.
+    pub(crate) async fn request(
+        &self,
+        head: &RequestHead,
+        changes: &[Change<'_>],
+        ended: bool,
+    ) -> Result<(Request, Answer), NotSent> {
+        let request = fields::request(head, changes).map_err(NotSent::Malformed)?;
+        let ready = fast_timeout(READY_WAIT, self.send.clone().ready()).await;
+        let mut send = ready.map_err(|_| NotSent::Gone)?.map_err(|_| NotSent::Gone)?;
+        let (response, stream) = send.send_request(request, ended).map_err(|_| NotSent::Gone)?;
+        let request = Request(StreamWriter::new(stream, self.waits, ended));
+        let active = Arc::clone(&self.active);
+        let answer =
+            Answer { response: Some(response), body: None, waits: self.waits, _active: active };
+        Ok((request, answer))
+    }
+}
+
+/// The body of a request on its way.
+pub(crate) struct Request(StreamWriter);
+
+impl Request {
+    /// Tells the endpoint that nobody waits any more.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        self.0.reset(reason);
+    }
+}
+
+impl Sink for Request {
+    async fn data(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        self.0.data(data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    async fn finish(&mut self, trailers: Option<&Block>) -> Result<(), WriteError> {
+        self.0.finish(trailers)
+    }
+}
+
+/// The answer to a request.
+pub(crate) struct Answer {
+    response: Option<ResponseFuture>,
+    body: Option<StreamReader>,
+    waits: Waits,
+    _active: Arc<()>,
+}
+
+impl Source for Answer {
+    async fn next(&mut self) -> Result<BodyEvent<'_>, ReadError> {
+        match &mut self.body {
+            Some(body) => body.next().await,
+            None => Ok(BodyEvent::End(Block::default())),
+        }
+    }
+
+    fn has_buffered(&mut self) -> bool {
+        self.body.as_ref().is_none_or(StreamReader::has_buffered)
+    }
+
+    fn is_done(&self) -> bool {
+        self.body.as_ref().is_none_or(StreamReader::is_done)
+    }
+
+    async fn gone(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl AnswerSource for Answer {
+    async fn head(&mut self, asked: Asked) -> Result<ResponseHead, ReadError> {
+        let Some(response) = &mut self.response else { return Err(ReadError::Unread) };
+        let next = poll_fn(|cx| match response.poll_informational(cx) {
+            Poll::Ready(Some(interim)) => Poll::Ready(interim.map(|head| (head, None))),
+            Poll::Ready(None) | Poll::Pending => {
+                std::pin::Pin::new(&mut *response).poll(cx).map_ok(|answer| {
+                    let (parts, body) = answer.into_parts();
+                    (http::Response::from_parts(parts, ()), Some(body))
+                })
+            }
+        });
+        let (head, body) = next.await.map_err(head_error)?;
+        let ended = body.as_ref().is_none_or(RecvStream::is_end_stream);
+        let status = head.status().as_u16();
+        let head = ResponseHead::of_fields(status, fields::pairs(head.headers()), asked, ended)?;
+        if body.is_some() {
+            self.response = None;
+            self.body = Some(StreamReader::new(body, self.waits));
+        }
+        Ok(head)
+    }
+}
+
+/// A stream that the endpoint has certainly not worked on may be tried again (RFC 9113 8.7).
+fn head_error(error: h2::Error) -> ReadError {
+    if error.reason() == Some(Reason::REFUSED_STREAM) || error.is_io() {
+        return ReadError::Closed;
+    }
+    read_error(error)
+}
+
+impl crate::upstream::pool::Shareable for Session {
+    fn is_open(&self) -> bool {
+        Self::is_open(self)
+    }
+
+    fn has_room(&self) -> bool {
+        Self::has_room(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
+    }
+}

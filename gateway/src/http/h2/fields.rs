@@ -1,0 +1,122 @@
+//! Heads and trailers to and from the header map of the `h2` crate.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+
+use crate::http::h1::{Block, Change, Malformed, RequestBuilder, RequestHead, ResponseHead};
+
+/// A request that came over HTTP/2, judged by the same rules as one of HTTP/1.
+pub(crate) fn request_head(
+    request: &http::request::Parts,
+    ended: bool,
+) -> Result<RequestHead, Malformed> {
+    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let authority = match request.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => request
+            .headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .ok_or(Malformed::HostMissing)?,
+    };
+    let mut builder = RequestBuilder::new(request.method.as_str(), target, authority)?;
+    for (name, value) in &request.headers {
+        builder.field(name.as_str(), value.as_bytes())?;
+    }
+    builder.finish(ended)
+}
+
+/// The request for the next hop.
+pub(crate) fn request(
+    head: &RequestHead,
+    changes: &[Change<'_>],
+) -> Result<Request<()>, Malformed> {
+    let mut headers = HeaderMap::with_capacity(24);
+    let end_to_end = head.end_to_end().filter(|(name, _)| !is_own(name));
+    apply(end_to_end, changes, &mut headers)?;
+    if head.accepts_trailers() {
+        headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
+    }
+    let mut host = head.host();
+    for change in changes {
+        if let Change::Set(name, value) = change
+            && name.eq_ignore_ascii_case("host")
+        {
+            host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
+        }
+    }
+    headers.remove(http::header::HOST);
+    let uri = Uri::builder()
+        .scheme("http")
+        .authority(host)
+        .path_and_query(head.target())
+        .build()
+        .map_err(|_| Malformed::Target)?;
+    let method = Method::from_bytes(head.method().as_bytes()).map_err(|_| Malformed::Method)?;
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The authority stands in the pseudo field; an expectation has no meaning behind a gateway that
+/// has read the head.
+fn is_own(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("expect")
+}
+
+/// The answer for a client.
+pub(crate) fn response(
+    head: &ResponseHead,
+    changes: &[Change<'_>],
+) -> Result<Response<()>, Malformed> {
+    let mut headers = HeaderMap::with_capacity(24);
+    apply(head.end_to_end(), changes, &mut headers)?;
+    let status = StatusCode::from_u16(head.status()).map_err(|_| Malformed::Status)?;
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Names and values of a header map, for the rules.
+pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+/// Trailers for the peer.
+pub(crate) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
+    let mut headers = HeaderMap::new();
+    apply(block.fields(), &[], &mut headers)?;
+    Ok(headers)
+}
+
+/// Copies fields, then makes the changes in order, as `write_request` does for HTTP/1.
+fn apply<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    changes: &[Change<'_>],
+    headers: &mut HeaderMap,
+) -> Result<(), Malformed> {
+    for (name, value) in fields {
+        append(headers, name, value)?;
+    }
+    for change in changes {
+        match change {
+            Change::Add(name, value) => append(headers, name, value)?,
+            Change::Remove(name) => {
+                headers.remove(*name);
+            }
+            Change::Set(name, value) => {
+                headers.remove(*name);
+                append(headers, name, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), Malformed> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed::FieldName)?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| Malformed::FieldValue)?;
+    headers.try_append(name, value).map(|_| ()).map_err(|_| Malformed::TooManyFields)
+}

@@ -1,0 +1,149 @@
+//! The two directions of one HTTP/2 stream.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use pingora_timeout::fast_timeout::fast_timeout;
+
+use super::fields;
+use crate::http::h1::{Block, BodyEvent, ReadError, Waits, WriteError};
+
+/// The receiving direction.
+pub(crate) struct StreamReader {
+    body: Option<RecvStream>,
+    /// Lent out by the last call; given back to the peer's window by the next.
+    lent: Bytes,
+    done: bool,
+    wait: Duration,
+}
+
+impl StreamReader {
+    /// Over the body of a request or an answer; `None` where there is none.
+    pub(crate) const fn new(body: Option<RecvStream>, waits: Waits) -> Self {
+        Self { done: body.is_none(), body, lent: Bytes::new(), wait: waits.body }
+    }
+
+    /// The next piece. May be dropped while it waits, and called again.
+    pub(crate) async fn next(&mut self) -> Result<BodyEvent<'_>, ReadError> {
+        let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
+            return Ok(BodyEvent::End(Block::default()));
+        };
+        if !self.lent.is_empty() {
+            // An error means that the stream is over, which the next read says better.
+            let _released = body.flow_control().release_capacity(self.lent.len());
+            self.lent = Bytes::new();
+        }
+        match within(self.wait, body.data()).await? {
+            Some(Ok(data)) => {
+                self.lent = data;
+                Ok(BodyEvent::Data(&self.lent))
+            }
+            Some(Err(error)) => Err(read_error(error)),
+            None => {
+                let trailers = within(self.wait, body.trailers()).await?.map_err(read_error)?;
+                self.done = true;
+                let block = trailers.map(|map| Block::trailers(fields::pairs(&map)));
+                Ok(BodyEvent::End(block.transpose()?.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Whether the body has been read to its end.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether the peer has announced the end of the stream.
+    pub(crate) fn has_buffered(&self) -> bool {
+        self.done || self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+    }
+}
+
+/// The sending direction.
+pub(crate) struct StreamWriter {
+    stream: SendStream<Bytes>,
+    wait: Duration,
+    ended: bool,
+}
+
+impl StreamWriter {
+    /// Over a stream whose head was sent; `ended` says that nothing follows.
+    pub(crate) const fn new(stream: SendStream<Bytes>, waits: Waits, ended: bool) -> Self {
+        Self { stream, wait: waits.write, ended }
+    }
+
+    /// Sends a piece as the peer's window opens.
+    pub(crate) async fn data(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        if self.ended || data.is_empty() {
+            return Ok(());
+        }
+        let mut left = Bytes::copy_from_slice(data);
+        while !left.is_empty() {
+            self.stream.reserve_capacity(left.len());
+            let capacity = poll_fn(|cx| self.stream.poll_capacity(cx));
+            let granted = match fast_timeout(self.wait, capacity).await {
+                Err(_) => return Err(WriteError::TimedOut),
+                Ok(None) => return Err(WriteError::Io(io::ErrorKind::BrokenPipe.into())),
+                Ok(Some(granted)) => granted.map_err(write_error)?,
+            };
+            let piece = left.split_to(granted.min(left.len()));
+            self.stream.send_data(piece, false).map_err(write_error)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(&mut self, trailers: Option<&Block>) -> Result<(), WriteError> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        match trailers {
+            Some(block) => self.stream.send_trailers(fields::trailers(block)?),
+            None => self.stream.send_data(Bytes::new(), true),
+        }
+        .map_err(write_error)
+    }
+
+    /// Breaks the stream off.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        self.stream.send_reset(reason);
+    }
+
+    /// Waits until the peer has broken the stream off.
+    pub(crate) async fn reset_by_peer(&mut self) {
+        poll_fn(|cx| match self.stream.poll_reset(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+/// What an error of the `h2` crate means to a reader.
+pub(crate) fn read_error(error: h2::Error) -> ReadError {
+    if error.is_go_away() || error.is_reset() || error.is_library() {
+        return ReadError::Truncated;
+    }
+    ReadError::Io(io_error(error))
+}
+
+/// What it means to a writer.
+pub(crate) fn write_error(error: h2::Error) -> WriteError {
+    WriteError::Io(io_error(error))
+}
+
+fn io_error(error: h2::Error) -> io::Error {
+    if error.is_io() {
+        error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+    } else {
+        io::Error::new(io::ErrorKind::ConnectionReset, error)
+    }
+}
+
+async fn within<T>(wait: Duration, work: impl Future<Output = T>) -> Result<T, ReadError> {
+    fast_timeout(wait, work).await.map_err(|_| ReadError::TimedOut)
+}

@@ -1,0 +1,120 @@
+//! Which rule takes a request, on the connection that carries it.
+
+use std::sync::Arc;
+
+use config::model::BackendKey;
+use config::table::{
+    MirroredPort, PortServes, Rule, SniAction, SniTable, TlsTermination, VirtualHosts,
+};
+
+use super::failure::Failure;
+use super::h1::RequestHead;
+use crate::connection::{HttpConnection, Tls};
+use crate::snapshot::Snapshot;
+
+/// Who answers a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// A rule of a route.
+    Rule(Arc<Rule>),
+    /// The endpoints behind a mirrored port that no route rules.
+    Mirrored(BackendKey),
+}
+
+/// Finds who answers. Rules are those of the snapshot, not of the time when the connection came.
+pub(crate) fn find(
+    snapshot: &Snapshot,
+    call: &HttpConnection,
+    head: &RequestHead,
+) -> Result<Found, Failure> {
+    // A port that was given to somebody else is none: this connection was not made for them.
+    let port = call.port_in(snapshot).ok_or(Failure::NoRoute)?;
+    let rule = match (&port.serves, &call.tls) {
+        (PortServes::Http(hosts), None) => find_rule(hosts, head),
+        (PortServes::Tls(table), Some(tls)) => find_behind_tls(table, call, tls, head)?,
+        (PortServes::Mirrored(mirrored), None) => return find_mirrored(mirrored, head),
+        _ => return Err(Failure::Misdirected),
+    };
+    rule.map(Found::Rule).ok_or(Failure::NoRoute)
+}
+
+fn find_rule(hosts: &VirtualHosts, head: &RequestHead) -> Option<Arc<Rule>> {
+    hosts.find(&Asked::new(head)).map(Arc::clone)
+}
+
+/// A request is served only from the virtual hosts of the TLS context that its connection was
+/// accepted for (RFC 9110 section 7.4).
+fn find_behind_tls(
+    table: &SniTable,
+    call: &HttpConnection,
+    tls: &Tls,
+    head: &RequestHead,
+) -> Result<Option<Arc<Rule>>, Failure> {
+    let sni = tls.sni.as_deref().unwrap_or_default();
+    let action = table.actions.find(sni).ok_or(Failure::Misdirected)?;
+    let SniAction::Terminate(now) = action.as_ref() else { return Err(Failure::Misdirected) };
+    if asks_otherwise(call, sni, now) {
+        return Err(Failure::Misdirected);
+    }
+    let asked = Asked::new(head);
+    let other = table.actions.find(&asked.host).filter(|other| !Arc::ptr_eq(other, action));
+    // The host belongs to another listener of this port.
+    if other.is_some() && !sni.is_empty() {
+        return Err(Failure::Misdirected);
+    }
+    Ok(now.hosts.find(&asked).map(Arc::clone))
+}
+
+/// Whether clients have to present something else now than when the connection was accepted.
+fn asks_otherwise(call: &HttpConnection, sni: &str, now: &TlsTermination) -> bool {
+    let PortServes::Tls(before) = &call.port.serves else { return true };
+    match before.actions.find(sni).map(AsRef::as_ref) {
+        Some(SniAction::Terminate(then)) => then.client_auth != now.client_auth,
+        _ => true,
+    }
+}
+
+fn find_mirrored(mirrored: &MirroredPort, head: &RequestHead) -> Result<Found, Failure> {
+    match &mirrored.routes {
+        Some(hosts) => find_rule(hosts, head).map(Found::Rule).ok_or(Failure::NoRoute),
+        None => Ok(Found::Mirrored(mirrored.backend.clone())),
+    }
+}
+
+/// A head as the routing table asks for it.
+pub(crate) struct Asked<'a> {
+    head: &'a RequestHead,
+    host: std::borrow::Cow<'a, str>,
+}
+
+impl<'a> Asked<'a> {
+    /// Lowers the host where it has to be.
+    pub(crate) fn new(head: &'a RequestHead) -> Self {
+        let host = head.host_name();
+        let is_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let host = if is_upper { host.to_ascii_lowercase().into() } else { host.into() };
+        Self { head, host }
+    }
+}
+
+impl config::table::Request for Asked<'_> {
+    fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.head.query()
+    }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn header<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> + 'b {
+        self.head.headers(name)
+    }
+}

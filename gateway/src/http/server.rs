@@ -1,0 +1,115 @@
+//! A client's connection: requests one after the other (HTTP/1) or side by side (HTTP/2).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::h2::Reason;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::attempt;
+use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
+use super::h2;
+use super::proxy::Proxy;
+use super::serve::{Incoming, Served, serve};
+use crate::connection::HttpConnection;
+use crate::drain::Phase;
+use crate::tls::stream::Socket;
+
+/// Serves an HTTP/1 connection to its end.
+pub async fn serve_http1<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
+where
+    S: Socket,
+{
+    let mut connection = ServerConn::over(stream, proxy.waits);
+    loop {
+        let head = tokio::select! {
+            biased;
+            head = connection.read_head() => head,
+            // Only an idle connection is ended: what has come of a request is read before.
+            () = proxy.draining.reached(Phase::Draining) => return connection.close().await,
+        };
+        let head = match head {
+            Ok(Some(head)) => head,
+            Ok(None) => return connection.close().await,
+            Err(error) => return refuse(&proxy, connection, &error).await,
+        };
+        let ServerConn { reader, writer } = &mut connection;
+        let incoming = Incoming {
+            call: &call,
+            head,
+            body: reader,
+            answer: writer,
+            http2: false,
+            leaving: proxy.draining.phase() >= Phase::Leaving,
+            began: Instant::now(),
+        };
+        match serve(&proxy, incoming).await {
+            Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {
+            }
+            Served::KeepAlive | Served::Close => return connection.close().await,
+            Served::BreakOff => return attempt::break_off(connection),
+            Served::Switched(switched) => {
+                return attempt::join_switched(connection, *switched).await;
+            }
+        }
+    }
+}
+
+/// Answers what could not be read, and ends the connection.
+async fn refuse<R, W>(proxy: &Proxy, mut connection: ServerConn<R, W>, error: &ReadError)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    if let ReadError::Malformed(malformed) = error {
+        proxy.metrics.malformed(malformed.label());
+    }
+    let Some(status) = error.request_status() else { return };
+    let body = format!("spanway: {error}\n");
+    let fields: [(&str, &[u8]); 2] =
+        [("content-type", b"text/plain"), ("x-spanway-error", error.label().as_bytes())];
+    let Ok(head) = ResponseHead::local(status, fields, body.len()) else { return };
+    let answered = connection.respond(&head, ReplyTo::unread(), &[], body.as_bytes()).await;
+    if answered.is_ok() {
+        connection.close().await;
+    }
+}
+
+/// Serves an HTTP/2 connection to its end.
+pub async fn serve_http2<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
+where
+    S: Socket,
+{
+    let call = Arc::new(call);
+    let (waits, draining) = (proxy.waits, proxy.draining.clone());
+    h2::server::serve(stream, waits, draining, move |incoming| {
+        serve_stream(Arc::clone(&proxy), Arc::clone(&call), incoming)
+    })
+    .await;
+}
+
+async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::server::Incoming) {
+    let began = Instant::now();
+    let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
+    let head = match h2::fields::request_head(&request, ended) {
+        Ok(head) => head,
+        Err(malformed) => {
+            proxy.metrics.malformed(malformed.label());
+            responder.reset(Reason::PROTOCOL_ERROR);
+            return;
+        }
+    };
+    let incoming = Incoming {
+        call: &call,
+        head,
+        body: &mut body,
+        answer: &mut responder,
+        http2: true,
+        leaving: false,
+        began,
+    };
+    match serve(&proxy, incoming).await {
+        Served::KeepAlive | Served::Close => {}
+        Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),
+    }
+}

@@ -1,0 +1,273 @@
+//! Copies bytes both ways between two connections.
+//!
+//! An end on one side becomes an end on the other; anything else becomes an abort there, so that
+//! nobody takes a cut stream for a whole one.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pingora_timeout::fast_timeout::fast_timeout;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::tls::stream::Socket;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes on their way in one direction: a TLS record.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// How long neither direction may move: two hours, as for other layer 4 balancers; dead peers
+/// are found much sooner, by keep-alive and user timeout.
+pub const IDLE_MAX: Duration = Duration::from_hours(2);
+/// How long one direction may be alone and still: the other side went, and may have forgotten.
+pub const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_mins(10);
+/// How often the idle time is looked at: one timer for both directions, not one for each read.
+const LOOKS: u32 = 16;
+
+/// What is done when one side has ended its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnHalfClose {
+    /// The other direction goes on until it ends too.
+    GoOn,
+    /// The whole ends once what was read is written.
+    End,
+}
+
+/// Bytes copied so far; readable whatever happened.
+#[derive(Debug, Default)]
+pub struct Copied {
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+impl Copied {
+    /// From the first side to the second.
+    pub fn up(&self) -> u64 {
+        self.up.load(Relaxed)
+    }
+
+    /// From the second side to the first.
+    pub fn down(&self) -> u64 {
+        self.down.load(Relaxed)
+    }
+}
+
+/// Why a copy did not end by itself. Both connections were aborted.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The first side broke.
+    #[error("the client's side broke: {0}")]
+    Client(#[source] io::Error),
+    /// The second side broke.
+    #[error("the endpoint's side broke: {0}")]
+    Endpoint(#[source] io::Error),
+    /// Neither side moved.
+    #[error("no byte moved for {0:?}")]
+    Idle(Duration),
+}
+
+/// How a copy is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Splice {
+    /// What is done when one side has ended.
+    pub on_half_close: OnHalfClose,
+    /// How long neither direction may move.
+    pub idle: Duration,
+    /// The same once one side has ended.
+    pub half_closed_idle: Duration,
+}
+
+impl Default for Splice {
+    fn default() -> Self {
+        Self {
+            on_half_close: OnHalfClose::GoOn,
+            idle: IDLE_MAX,
+            half_closed_idle: HALF_CLOSED_IDLE_MAX,
+        }
+    }
+}
+
+/// Copies until both sides have ended, or one breaks, or the caller gives up: then both are
+/// aborted.
+pub async fn splice<A: Socket, B: Socket>(
+    client: A,
+    endpoint: B,
+    how: Splice,
+    copied: &Copied,
+) -> Result<(), Broken> {
+    let mut pair = Pair {
+        client,
+        endpoint,
+        up: Direction::default(),
+        down: Direction::default(),
+        ended: false,
+    };
+    let mut still = 0;
+    let mut before = (0, 0);
+    loop {
+        let idle = if pair.is_half_closed() { how.half_closed_idle } else { how.idle };
+        let done = poll_fn(|cx| pair.poll(cx, how.on_half_close, copied));
+        if let Ok(done) = fast_timeout(idle / LOOKS, done).await {
+            pair.ended = done.is_ok();
+            return done;
+        }
+        let now = (copied.up(), copied.down());
+        still = if now == before { still + 1 } else { 0 };
+        before = now;
+        if still >= LOOKS {
+            return Err(Broken::Idle(idle));
+        }
+    }
+}
+
+struct Pair<A: Socket, B: Socket> {
+    client: A,
+    endpoint: B,
+    up: Direction,
+    down: Direction,
+    /// Both sides have got all that the other said, and its end.
+    ended: bool,
+}
+
+impl<A: Socket, B: Socket> Pair<A, B> {
+    fn is_half_closed(&self) -> bool {
+        self.up.is_ended() || self.down.is_ended()
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_half_close: OnHalfClose,
+        copied: &Copied,
+    ) -> Poll<Result<(), Broken>> {
+        let Self { client, endpoint, up, down, .. } = self;
+        let up = up.poll(cx, client, endpoint, &copied.up).map_err(|fault| match fault {
+            Fault::Read(error) => Broken::Client(error),
+            Fault::Write(error) => Broken::Endpoint(error),
+        })?;
+        let down = down.poll(cx, endpoint, client, &copied.down).map_err(|fault| match fault {
+            Fault::Read(error) => Broken::Endpoint(error),
+            Fault::Write(error) => Broken::Client(error),
+        })?;
+        let ended = match on_half_close {
+            OnHalfClose::GoOn => up.is_ready() && down.is_ready(),
+            OnHalfClose::End => up.is_ready() || down.is_ready(),
+        };
+        if ended { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl<A: Socket, B: Socket> Drop for Pair<A, B> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        for armed in [self.client.arm_reset(), self.endpoint.arm_reset()] {
+            if let Err(error) = armed {
+                tracing::debug!(%error, "connection was gone before its abort");
+            }
+        }
+    }
+}
+
+enum Fault {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+/// One of the two directions.
+#[derive(Default)]
+struct Direction {
+    buffer: Vec<u8>,
+    /// What lies between is read and not written.
+    from: usize,
+    to: usize,
+    unflushed: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The source has ended; the sink has not been told.
+    Ending,
+    Ended,
+}
+
+impl Direction {
+    fn is_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        sink: &mut W,
+        copied: &AtomicU64,
+    ) -> Poll<Result<(), Fault>> {
+        while self.state == State::Open {
+            ready!(self.write(cx, sink, copied)).map_err(Fault::Write)?;
+            match self.read(cx, source).map_err(Fault::Read)? {
+                Poll::Ready(0) => self.state = State::Ending,
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(&mut *sink).poll_flush(cx)).map_err(Fault::Write)?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        if self.state == State::Ending {
+            ready!(Pin::new(sink).poll_shutdown(cx)).map_err(Fault::Write)?;
+            self.state = State::Ended;
+            self.buffer = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut W,
+        copied: &AtomicU64,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = self.buffer.get(self.from..self.to) {
+            let count = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.from += count;
+            self.unflushed = true;
+            copied.fetch_add(count as u64, Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads into the buffer, all of which is written.
+    fn read<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+    ) -> Result<Poll<usize>, io::Error> {
+        self.buffer.resize(BUFFER_BYTES, 0);
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        match Pin::new(source).poll_read(cx, &mut buffer) {
+            Poll::Ready(read) => {
+                read?;
+                (self.from, self.to) = (0, buffer.filled().len());
+                Ok(Poll::Ready(self.to))
+            }
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What is remembered of endpoints from request to request: load, and failures to connect.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use discovery::endpoint::Reach;
+
+#[cfg(test)]
+mod tests;
+
+/// What an endpoint is taken to need until it has answered.
+pub const DEFAULT_RTT: Duration = Duration::from_millis(30);
+/// How fast an old answer is forgotten.
+pub const DECAY: Duration = Duration::from_secs(10);
+/// What no answer is faster than: below it requests under way alone make the difference.
+const RTT_LEAST_NANOS: f64 = 100_000.0;
+/// How long an endpoint is left alone after its first failure to connect.
+pub const OUT_FIRST: Duration = Duration::from_secs(1);
+/// The longest that it is left alone.
+pub const OUT_MAX: Duration = Duration::from_secs(30);
+/// Failures remembered at once; beyond that the oldest go first, and are simply tried again.
+pub const OUT_ENTRIES_MAX: usize = 4096;
+/// Endpoints whose load a worker remembers before it forgets those that nobody uses.
+pub const LOADS_MAX: usize = 16 * 1024;
+
+/// What all workers know together. Seldom written.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Endpoints that failed to take a connection.
+    pub endpoints: Failures<Reach>,
+    /// Remote gateways that did.
+    pub gateways: Failures<SocketAddr>,
+    turn: AtomicUsize,
+}
+
+impl Shared {
+    /// Counts up: whose turn it is.
+    pub fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Relaxed)
+    }
+}
+
+/// Whom to leave alone for a while.
+#[derive(Debug)]
+pub struct Failures<K> {
+    /// Whether there is anybody at all: the answer nearly always, without the lock.
+    count: AtomicUsize,
+    out: Mutex<HashMap<K, Out>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    until: Instant,
+    failures: u32,
+}
+
+impl<K> Default for Failures<K> {
+    fn default() -> Self {
+        Self { count: AtomicUsize::new(0), out: Mutex::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Failures<K> {
+    /// Whether `key` is left alone now.
+    pub fn is_out(&self, key: &K, now: Instant) -> bool {
+        self.count.load(Relaxed) > 0 && lock(&self.out).get(key).is_some_and(|out| now < out.until)
+    }
+
+    /// Leaves `key` alone, longer with every failure in a row; `chance` spreads the returns.
+    pub fn failed(&self, key: &K, now: Instant, chance: u32) {
+        let mut out = lock(&self.out);
+        if out.len() >= OUT_ENTRIES_MAX && !out.contains_key(key) {
+            make_room(&mut out, now);
+        }
+        let entry = out.entry(key.clone()).or_insert(Out { until: now, failures: 0 });
+        // Those who fail at once count once: only a failure after a return is another.
+        if entry.failures == 0 || now >= entry.until {
+            entry.until = now + backoff(entry.failures, chance);
+            entry.failures = entry.failures.saturating_add(1);
+        }
+        self.count.store(out.len(), Relaxed);
+    }
+
+    /// Forgets that `key` ever failed.
+    pub fn succeeded(&self, key: &K) {
+        if self.count.load(Relaxed) > 0 {
+            let mut out = lock(&self.out);
+            out.remove(key);
+            self.count.store(out.len(), Relaxed);
+        }
+    }
+}
+
+fn make_room<K: Clone + Eq + Hash>(out: &mut HashMap<K, Out>, now: Instant) {
+    out.retain(|_, entry| now < entry.until);
+    if out.len() >= OUT_ENTRIES_MAX {
+        let oldest = out.iter().min_by_key(|(_, entry)| entry.until).map(|(key, _)| key.clone());
+        oldest.and_then(|key| out.remove(&key));
+    }
+}
+
+/// Doubles with every failure, less a random part of up to a half.
+fn backoff(failures: u32, chance: u32) -> Duration {
+    let whole = OUT_FIRST.saturating_mul(1 << failures.min(16)).min(OUT_MAX);
+    whole.mul_f64(1.0 - f64::from(chance) / f64::from(u32::MAX) / 2.0)
+}
+
+/// How one worker finds the load of an endpoint. Survives swaps, as endpoints do.
+#[derive(Debug, Default)]
+pub struct Loads(Mutex<HashMap<Reach, Arc<Load>>>);
+
+impl Loads {
+    /// The load of the endpoint that is reached so.
+    pub fn of(&self, reach: &Reach, now: Instant) -> Arc<Load> {
+        let mut loads = lock(&self.0);
+        if let Some(load) = loads.get(reach) {
+            return Arc::clone(load);
+        }
+        if loads.len() >= LOADS_MAX {
+            loads.retain(|_, load| Arc::strong_count(load) > 1);
+        }
+        let load = Arc::new(Load::new(now));
+        loads.insert(reach.clone(), Arc::clone(&load));
+        load
+    }
+}
+
+/// How busy an endpoint is, as one worker sees it.
+#[derive(Debug)]
+pub struct Load {
+    began: Instant,
+    in_flight: AtomicU32,
+    /// Nanoseconds, as they were at `seen`.
+    rtt: AtomicU64,
+    /// Nanoseconds since `began`.
+    seen: AtomicU64,
+}
+
+impl Load {
+    fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            in_flight: AtomicU32::new(0),
+            rtt: AtomicU64::new(nanos(DEFAULT_RTT)),
+            seen: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// What a request more would cost: the peak-sensitive average of its answer times, times
+    /// the requests that would be under way.
+    pub fn cost(&self, now: Instant) -> f64 {
+        self.rtt_at(now) * (f64::from(self.in_flight()) + 1.0)
+    }
+
+    /// Takes note of an answer. A slow one counts at once, a fast one little by little.
+    pub fn answered(&self, took: Duration, now: Instant) {
+        let took = took.as_secs_f64() * 1e9;
+        let old = self.rtt_at(now);
+        let weight = self.weight(now);
+        let next =
+            if took > old { took } else { self.raw().mul_add(weight, took * (1.0 - weight)) };
+        self.rtt.store(whole(next), Relaxed);
+        self.seen.store(self.since(now), Relaxed);
+    }
+
+    /// An endpoint that nobody asked for long is worth asking again.
+    fn rtt_at(&self, now: Instant) -> f64 {
+        (self.raw() * self.weight(now)).max(RTT_LEAST_NANOS)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a load is an estimate")]
+    fn raw(&self) -> f64 {
+        self.rtt.load(Relaxed) as f64
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a load is an estimate")]
+    fn weight(&self, now: Instant) -> f64 {
+        let passed = self.since(now).saturating_sub(self.seen.load(Relaxed));
+        (-(passed as f64) / (nanos(DECAY) as f64)).exp()
+    }
+
+    fn since(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.began))
+    }
+}
+
+/// One request under way; its drop ends it, whatever happened.
+#[derive(Debug)]
+pub struct InFlight(Arc<Load>);
+
+impl InFlight {
+    /// Counts one more.
+    pub fn begin(load: Arc<Load>) -> Self {
+        load.in_flight.fetch_add(1, Relaxed);
+        Self(load)
+    }
+
+    /// Where answers are noted.
+    pub fn load(&self) -> &Load {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the conversion saturates, which is what a load needs"
+)]
+const fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+/// What the locks hold is whole whatever panicked.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
