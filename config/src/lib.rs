@@ -13,6 +13,8 @@ pub mod model;
 
 pub mod api;
 
+pub mod compile;
+
 pub mod marks;
 
 pub mod ports;
@@ -24,3 +26,13 @@ pub mod source;
 pub mod writer;
 
 pub mod table;
+
+pub mod verdict;
+
+pub mod status;
+
+pub mod gateway_service;
+
+pub mod explain;
+
+pub mod validate;
