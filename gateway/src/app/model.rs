@@ -132,6 +132,7 @@ impl Model {
         changed(&before.service_exports.valid, &now.service_exports.valid, &mut touched.services);
         if !before.namespaces.valid.ptr_eq(&now.namespaces.valid) {
             self.namespaces = namespace_labels(&now);
+            touched.namespaces(&self.derived.known);
         }
         self.take_mirrors(&mut touched);
         let mut compiled = compile(&now, &self.context);
