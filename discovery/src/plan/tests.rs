@@ -58,9 +58,12 @@ struct World {
 impl World {
     /// `west` exports `shop/web`, and the link's rules name mirrored Services so.
     fn importing(templates: &[&str]) -> Self {
-        let rules = templates.iter().map(|name| MirrorRule { name: (*name).into(), ..MirrorRule::default() });
+        let rules = templates
+            .iter()
+            .map(|name| MirrorRule { name: (*name).into(), ..MirrorRule::default() });
         let rules = Arc::new(ImportRules { rules: rules.collect(), ..ImportRules::default() });
-        let west = Remote { link: "to-west".into(), cluster: "west".into(), services: web_http(), rules };
+        let west =
+            Remote { link: "to-west".into(), cluster: "west".into(), services: web_http(), rules };
         Self {
             own: OrdMap::new(),
             remotes: vec![west],
@@ -85,8 +88,7 @@ impl World {
             .chain([own])
             .collect();
         let (mirrors, problems) = mirrors(&remotes, &self.namespaces);
-        let gateways =
-            gateways(None, &self.reports, &self.observed.slices, &WereReady::default());
+        let gateways = gateways(None, &self.reports, &self.observed.slices, &WereReady::default());
         let mut plan = plan(&Inputs {
             imports: &merge(&members),
             mirrors: &mirrors,
@@ -136,12 +138,16 @@ impl World {
             (Change::Delete(_), Kind::Service) => drop(self.observed.services.remove(&name)),
             (Change::Delete(_), Kind::ServiceImport) => drop(self.observed.imports.remove(&name)),
             (Change::Delete(_), _) => {
-                self.observed.slices.by_service = std::mem::take(&mut self.observed.slices.by_service)
-                    .into_iter()
-                    .map(|(service, slices)| (service, slices.without(&*name.name)))
-                    .collect();
+                self.observed.slices.by_service =
+                    std::mem::take(&mut self.observed.slices.by_service)
+                        .into_iter()
+                        .map(|(service, slices)| (service, slices.without(&*name.name)))
+                        .collect();
             }
-            (Change::Create(o) | Change::Apply(o) | Change::Replace(o) | Change::Release(o), kind) => {
+            (
+                Change::Create(o) | Change::Apply(o) | Change::Replace(o) | Change::Release(o),
+                kind,
+            ) => {
                 self.put(kind, name, o.value.clone());
             }
         }
@@ -153,7 +159,8 @@ impl World {
         match kind {
             Kind::Service => {
                 let known = self.observed.services.get(&name).and_then(|s| s.metadata.uid.clone());
-                value["metadata"]["uid"] = known.unwrap_or_else(|| format!("uid-{}", self.version)).into();
+                value["metadata"]["uid"] =
+                    known.unwrap_or_else(|| format!("uid-{}", self.version)).into();
                 if value["spec"]["clusterIPs"].is_null() {
                     value["spec"]["clusterIPs"] = json!(["10.96.0.7"]);
                     value["spec"]["ipFamilies"] = json!(["IPv4"]);
@@ -331,7 +338,7 @@ fn slices_name_the_gateways_that_have_the_port_bound() {
     assert_eq!(world.round(), "apply EndpointSlice DERIVED-#\napply EndpointSlice web-#\n");
     assert_eq!(world.round(), "");
     assert_eq!(seated(&world.observed.slices), world.plan().seating);
-    let slice = world.observed.slices.by_service[&web()].values().next().unwrap().clone();
+    let slice = world.observed.slices.by_service[&web()].values().next().unwrap();
     let labels = slice.metadata.labels.as_ref().unwrap();
     let expected = json!({
         "kubernetes.io/service-name": "web",
@@ -428,7 +435,9 @@ fn a_mirrored_service_that_somebody_set_is_released_and_never_touched_again() {
     take_over(&mut world);
     assert_eq!(world.round(), "release Service web\ndelete EndpointSlice web-#\n");
     let service = world.service("web").unwrap();
-    assert!(service.metadata.labels.as_ref().unwrap().keys().all(|key| !key.starts_with("spanway.dev")));
+    assert!(
+        service.metadata.labels.as_ref().unwrap().keys().all(|key| !key.starts_with("spanway.dev"))
+    );
     assert!(service.spec.as_ref().unwrap().selector.is_some());
     assert_eq!(world.round(), "");
     world.remotes.clear();
@@ -508,7 +517,9 @@ fn a_change_names_the_version_that_was_seen() {
     let seen = world.service("web").unwrap().metadata.resource_version.clone();
     world.remotes[0].services = exported(1, &[("http", 8080, Transport::Tcp)]);
     let plan = world.plan();
-    let change = plan.changes.iter().find(|change| change.reference().name == web() && change.reference().kind == Kind::Service);
+    let change = plan.changes.iter().find(|change| {
+        change.reference().name == web() && change.reference().kind == Kind::Service
+    });
     let Some(Change::Apply(object)) = change else { panic!("{change:?}") };
     assert_eq!(object.value["metadata"]["resourceVersion"].as_str(), seen.as_deref());
 }
@@ -549,4 +560,15 @@ fn an_exporter_cannot_say_what_steers_controllers() {
     let labels = world.observed.imports[&web()].metadata.labels.clone().unwrap();
     let keys: Vec<&str> = labels.keys().map(String::as_str).collect();
     assert_eq!(keys, ["ok", "spanway.dev/managed-by", "team"]);
+}
+
+#[test]
+fn an_export_of_which_no_object_can_be_made_is_not_imported() {
+    for (name, port, number) in [("Web", "http", 80), ("web", "http", 0), ("web", "-", 80)] {
+        let mut world = World::importing(&[]);
+        let services = exported(1, &[(port, number, Transport::Tcp)]);
+        let service = services.values().next().cloned().unwrap();
+        world.remotes[0].services = OrdMap::unit(Name::new("shop", name), service);
+        assert_eq!(world.round(), "", "{name} {port} {number}");
+    }
 }

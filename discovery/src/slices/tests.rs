@@ -67,7 +67,11 @@ fn slices_with_gateway() -> Slices {
 }
 
 /// Whether the gateway is named in the next slices.
-fn named(pods: Option<&OrdMap<Name, Arc<Pod>>>, report: Option<GatewayReport>, slices: &Slices) -> bool {
+fn named(
+    pods: Option<&OrdMap<Name, Arc<Pod>>>,
+    report: Option<GatewayReport>,
+    slices: &Slices,
+) -> bool {
     named_by(pods, report, slices, &WereReady::default())
 }
 
