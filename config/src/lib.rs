@@ -9,11 +9,13 @@
 //! This room knows Gateway API, MCS API and our own objects; it knows neither sockets nor
 //! remote clusters. `compile` is pure and cannot fail: one bad object costs itself.
 
-pub mod marks;
-
 pub mod model;
 
 pub mod api;
+
+pub mod compile;
+
+pub mod marks;
 
 pub mod ports;
 
@@ -24,3 +26,13 @@ pub mod source;
 pub mod writer;
 
 pub mod table;
+
+pub mod verdict;
+
+pub mod status;
+
+pub mod gateway_service;
+
+pub mod explain;
+
+pub mod validate;

@@ -29,7 +29,8 @@ pub mod generated;
 
 use std::sync::Arc;
 
-use config::model::{AppProtocol, Name};
+use config::model::{AppProtocol, Kind, Name};
+use config::resources::Versions;
 use imbl::{OrdMap, OrdSet};
 
 pub use self::change::{Change, apply, diff};
@@ -48,8 +49,19 @@ pub const PROTOCOL: u32 = 1;
 /// it means the same on every replica of a cluster's gateways.
 pub type Version = OrdMap<Arc<str>, u64>;
 
+/// The kinds that decide what a catalog says. Others have no part in its version: replicas may
+/// watch different objects of them.
+const KINDS: [Kind; 5] =
+    [Kind::ClusterLink, Kind::EndpointSlice, Kind::Namespace, Kind::Service, Kind::ServiceExport];
+
+/// What of `versions` decides what a catalog says.
+pub fn version(versions: &Versions) -> Version {
+    let kinds = KINDS.into_iter();
+    kinds.filter_map(|kind| Some((Arc::from(kind.label()), *versions.get(&kind)?))).collect()
+}
+
 /// All that one cluster exports to one link.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// The exported services.
     pub services: OrdMap<Name, Arc<CatalogService>>,
@@ -62,7 +74,7 @@ pub struct Catalog {
 }
 
 /// An exported service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogService {
     /// `creationTimestamp` of its `ServiceExport`, seconds since 1970: the oldest wins (KEP-1645).
     pub exported_at: i64,

@@ -4,17 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use config::api::ServiceExport;
+use config::marks::{MANAGED_BY, MANAGER};
 use config::model::{AppProtocol, Kind, Name, ObjectRef};
 use imbl::OrdMap;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::catalog::{CatalogPort, CatalogService, Transport};
-
-/// The label that every object written by us carries.
-const MANAGED_BY_LABEL: &str = "spanway.dev/managed-by";
-/// Its value.
-const MANAGED_BY: &str = "spanway";
 
 /// A validated export, before any link's rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,8 +97,8 @@ impl fmt::Display for ExportReason {
 
 /// Whether we wrote the object: such a one is never exported and never an endpoint.
 pub fn is_ours(metadata: &ObjectMeta) -> bool {
-    let label = metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY_LABEL));
-    label.is_some_and(|value| value == MANAGED_BY)
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
+    label.is_some_and(|value| value == MANAGER)
 }
 
 /// What `export` offers of `service`, which has its name.

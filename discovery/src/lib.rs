@@ -35,3 +35,6 @@ pub mod status;
 pub mod apply;
 
 pub mod controller;
+
+#[cfg(test)]
+mod samples;

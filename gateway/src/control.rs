@@ -20,3 +20,6 @@ pub mod generated;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -11,6 +11,12 @@ pub mod snapshot;
 
 pub mod listener;
 
+pub mod connection;
+
+pub mod drain;
+
+pub mod mirrored;
+
 pub mod worker;
 
 pub mod upstream;

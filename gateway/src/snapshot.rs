@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use config::table::RoutingTable;
+use discovery::catalog::Offers;
 use discovery::endpoint::EndpointTable;
 
 use crate::tls::credentials::Credentials;
 
-/// The three inputs of the request path, of one moment.
+/// The inputs of the path of a connection or request, of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Which rule.
@@ -17,6 +18,8 @@ pub struct Snapshot {
     pub endpoints: Arc<EndpointTable>,
     /// What we can prove, and whom we believe.
     pub credentials: Arc<Credentials>,
+    /// What linked clusters may reach.
+    pub offers: Arc<Offers>,
 }
 
 /// The one place from which snapshots are read.

@@ -23,9 +23,9 @@ mod tests;
 const BUFFER_BYTES: usize = 16 * 1024;
 /// How long neither direction may move: two hours, as for other layer 4 balancers; dead peers
 /// are found much sooner, by keep-alive and user timeout.
-pub const IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+pub const IDLE_MAX: Duration = Duration::from_hours(2);
 /// How long one direction may be alone and still: the other side went, and may have forgotten.
-pub const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+pub const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_mins(10);
 /// How often the idle time is looked at: one timer for both directions, not one for each read.
 const LOOKS: u32 = 16;
 

@@ -1,26 +1,68 @@
 //! One thread with its own runtime and its own memory of endpoints.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+use crate::http::h1::ClientConn;
+use crate::http::h2::client::Session;
+use crate::snapshot::{Published, Snapshot};
+use crate::upstream::connect::Connection;
+use crate::upstream::pool::{Pool, Sessions};
 use crate::upstream::state::{Loads, Shared};
 
+#[cfg(test)]
+mod tests;
+
+/// How often a worker looks through its idle connections: the longest that one to a removed
+/// endpoint or a draining gateway stays open.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// An idle HTTP/1 connection to an endpoint.
+pub type Http1 = ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>;
+
 /// What the requests of one worker have in common. Two workers share nothing on a request's way
-/// but who failed lately.
-#[derive(Debug, Default)]
+/// but who failed lately; the locks in here are taken by one thread only.
+#[derive(Default)]
 pub struct Worker {
     loads: Loads,
+    http1: Pool<Http1>,
+    http2: Sessions<Session>,
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
 }
 
 impl Worker {
     /// A worker beside others that have the same `shared`.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { loads: Loads::default(), shared }
+        Self { shared, ..Self::default() }
     }
 
     /// The loads of endpoints, as this worker sees them.
     pub const fn loads(&self) -> &Loads {
         &self.loads
+    }
+
+    /// Idle HTTP/1 connections.
+    pub const fn http1(&self) -> &Pool<Http1> {
+        &self.http1
+    }
+
+    /// HTTP/2 connections.
+    pub(crate) const fn http2(&self) -> &Sessions<Session> {
+        &self.http2
     }
 
     /// What all workers know together.
@@ -31,5 +73,124 @@ impl Worker {
     /// A number by chance, evenly spread.
     pub fn chance(&self) -> u64 {
         rand::random()
+    }
+
+    /// Drops idle connections that no request should use any more.
+    pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
+        self.http1.sweep(snapshot, now);
+        self.http2.sweep(snapshot, now);
+    }
+}
+
+/// All workers. Their drop ends the threads, and with them whatever still runs there.
+pub struct Workers {
+    seats: Vec<Arc<Seat>>,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+/// Where work of one worker is put.
+pub struct Seat {
+    worker: Arc<Worker>,
+    runtime: Handle,
+    tasks: AtomicUsize,
+}
+
+impl Workers {
+    /// Starts `count` threads, at least one.
+    pub fn start(count: usize, published: &Arc<Published>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let mut workers =
+            Self { seats: Vec::new(), threads: Vec::new(), stop: CancellationToken::new() };
+        for number in 0..count.max(1) {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let worker = Arc::new(Worker::new(Arc::clone(&shared)));
+            workers.seats.push(Arc::new(Seat {
+                worker: Arc::clone(&worker),
+                runtime: runtime.handle().clone(),
+                tasks: AtomicUsize::new(0),
+            }));
+            let stop = workers.stop.clone();
+            let published = Arc::clone(published);
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            workers.threads.push(thread.spawn(move || {
+                runtime.spawn(keep_house(worker, published));
+                runtime.block_on(stop.cancelled());
+                // Tasks are dropped here; none of them blocks.
+                drop(runtime);
+            })?);
+        }
+        Ok(workers)
+    }
+
+    /// The worker with the least to do.
+    pub fn least_loaded(&self) -> Option<&Arc<Seat>> {
+        self.seats.iter().min_by_key(|seat| seat.tasks.load(Relaxed))
+    }
+
+    /// The runtime on which sockets are accepted: with one worker, its own.
+    pub fn acceptor(&self) -> Option<&Handle> {
+        self.seats.first().map(|seat| &seat.runtime)
+    }
+
+    /// All of them.
+    pub fn seats(&self) -> &[Arc<Seat>] {
+        &self.seats
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread had panicked");
+            }
+        }
+    }
+}
+
+impl Seat {
+    /// The worker.
+    pub const fn worker(&self) -> &Arc<Worker> {
+        &self.worker
+    }
+
+    /// Tasks put here that have not ended.
+    pub fn tasks(&self) -> usize {
+        self.tasks.load(Relaxed)
+    }
+
+    /// Runs `task` there. A panic ends the task alone.
+    pub fn run<F, T>(self: &Arc<Self>, task: F)
+    where
+        F: FnOnce(Arc<Worker>) -> T + Send + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.fetch_add(1, Relaxed);
+        let counted = Counted(Arc::clone(self));
+        let worker = Arc::clone(&self.worker);
+        self.runtime.spawn(async move {
+            let _counted = counted;
+            task(worker).await;
+        });
+    }
+}
+
+struct Counted(Arc<Seat>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.tasks.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let snapshot = published.load_full();
+        worker.sweep(&snapshot, Instant::now());
     }
 }

@@ -29,7 +29,8 @@ pub struct Rule {
     pub timeouts: Timeouts,
 }
 
-/// `rules[].timeouts` (GEP-1742); `None` means the default of the request path.
+/// `rules[].timeouts` (GEP-1742); `None` means the default of the request path,
+/// zero that there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
     /// The whole request, retries included.

@@ -17,8 +17,8 @@ use self::backoff::Backoff;
 use self::session::End;
 use super::{Catalog, Version};
 use crate::freshness::{Freshness, Heard, freshness};
-use crate::link::Link;
-use crate::resolve::{Resolve, resolve};
+use crate::link::{Address, Link};
+use crate::resolve::{Resolve, Resolved, resolve};
 
 /// After so long without a replica that has seen what we have, the newest offered is taken: its
 /// etcd was restored. An ordinary replica catches up within seconds.
@@ -43,6 +43,8 @@ pub struct LinkState {
     pub problem: Option<(Arc<str>, String)>,
     /// The resolved addresses of the remote gateways.
     pub addresses: Arc<[SocketAddr]>,
+    /// What they were resolved from.
+    pub named: Arc<[Address]>,
     /// The name that could not be resolved, if one could not.
     pub unresolved: Option<String>,
 }
@@ -110,16 +112,7 @@ async fn keep(
     loop {
         let link = links.borrow_and_update().clone();
         let found = resolve(resolver, &link.addresses, Instant::now()).await;
-        out.send_if_modified(|state| {
-            // Names that do not resolve now keep the addresses that they had.
-            let keep = found.addresses.is_empty() && found.problem.is_some();
-            let addresses =
-                if keep { Arc::clone(&state.addresses) } else { Arc::clone(&found.addresses) };
-            let same = state.addresses == addresses && state.unresolved == found.problem;
-            state.addresses = addresses;
-            state.unresolved.clone_from(&found.problem);
-            !same
-        });
+        out.send_if_modified(|state| found.put(state, &link));
         loop {
             let now = Instant::now();
             let heard = states.borrow_and_update().heard;
@@ -135,6 +128,22 @@ async fn keep(
                 _ = states.changed() => {}
             }
         }
+    }
+}
+
+impl Resolved {
+    /// Puts the addresses in the place of those that were known. Returns whether they differ.
+    fn put(&self, state: &mut LinkState, link: &Link) -> bool {
+        // Names that do not resolve now keep the addresses that they had.
+        let nothing = self.addresses.is_empty() && self.problem.is_some();
+        let keep = nothing && state.named == link.addresses;
+        let addresses = if keep { &state.addresses } else { &self.addresses };
+        let next = (Arc::clone(addresses), Arc::clone(&link.addresses), self.problem.clone());
+        let (addresses, named, unresolved) = next;
+        let same =
+            state.addresses == addresses && state.named == named && state.unresolved == unresolved;
+        (state.addresses, state.named, state.unresolved) = (addresses, named, unresolved);
+        !same
     }
 }
 
@@ -198,7 +207,9 @@ impl<D: Dialer, R, C: FnMut() -> f64 + Send> Client<D, R, C> {
         let mut behind = Behind::default();
         let mut turn = session::spread((self.chance)());
         loop {
-            let known = states.wait_for(|state| !state.addresses.is_empty()).await;
+            let resolved =
+                |state: &LinkState| !state.addresses.is_empty() && state.named == link.addresses;
+            let known = states.wait_for(resolved).await;
             let Ok((addresses, known)) =
                 known.map(|it| (Arc::clone(&it.addresses), it.catalog.version.clone()))
             else {

@@ -11,7 +11,7 @@ use config::resources::ServiceSlices;
 use imbl::{HashMap, OrdMap};
 use k8s_openapi::api::core::v1::Service;
 
-use super::{Catalog, CatalogEndpoint, CatalogService, Transport};
+use super::{Catalog, CatalogEndpoint, CatalogService, Transport, Version};
 use crate::endpoint::local::{self, LocalEndpoint};
 use crate::endpoint::{EndpointId, LinkTarget};
 use crate::export::{Export, ExportRejection, export};
@@ -71,6 +71,9 @@ pub struct Offer {
     pub catalog: Catalog,
     /// What it may reach.
     pub table: ExportTable,
+    /// Up to where our watches are complete, lists and bookmarks included. Of one moment that is
+    /// not later than that of the catalog: it says which callers the catalog may be shown to.
+    pub reached: Version,
 }
 
 /// Service, port and endpoint → address, of what one link may reach.
@@ -228,6 +231,13 @@ impl Offer {
             offer.update(rule, name, exports, namespaces);
         }
         offer
+    }
+
+    /// Whether what is offered is not older than what a caller has seen.
+    pub fn covers(&self, known: &Version) -> bool {
+        let at = |version: &Version, kind: &str| version.get(kind).copied().unwrap_or_default();
+        let here = |kind: &str| at(&self.catalog.version, kind).max(at(&self.reached, kind));
+        known.iter().all(|(kind, known)| here(kind) >= *known)
     }
 
     /// With the export `name` as it is now.

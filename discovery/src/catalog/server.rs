@@ -111,18 +111,11 @@ async fn reach(
     link: &LinkName,
     known: &Version,
 ) -> Result<bool, Status> {
-    let covered = |offers: &Offers| {
-        offers.get(link).is_none_or(|offer| covers(&offer.catalog.version, known))
-    };
+    let covered = |offers: &Offers| offers.get(link).is_none_or(|offer| offer.covers(known));
     let waited = tokio::time::timeout(BEHIND_WAIT, offers.wait_for(covered)).await;
     let reached = waited.is_ok_and(|offers| offers.is_ok());
     catalog(offers, link)?;
     Ok(reached)
-}
-
-/// Whether `version` is at least `known` in every kind.
-pub(super) fn covers(version: &Version, known: &Version) -> bool {
-    known.iter().all(|(kind, known)| version.get(kind).is_some_and(|here| here >= known))
 }
 
 fn catalog(offers: &watch::Receiver<Offers>, link: &LinkName) -> Result<Catalog, Status> {

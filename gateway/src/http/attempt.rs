@@ -1,5 +1,6 @@
 //! One try at one endpoint.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::model::BackendKey;
@@ -10,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use super::failure::Failure;
 use super::forward::{Answered, Exchange, Progress, forward};
 use super::h1::{Body, Change, ClientConn, ServerConn, WriteError};
-use super::h2::client::NotSent;
+use super::h2::client::{NotSent, Session};
 use super::prepare::Prepared;
 use super::proxy::Proxy;
 use super::record::Record;
@@ -21,7 +22,9 @@ use crate::listener::peek::Replay;
 use crate::snapshot::Snapshot;
 use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
+use crate::upstream::pool::Origin;
 use crate::upstream::{self, Chosen, Connection};
+use crate::worker::Worker;
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
 pub(crate) struct Attempt<'a> {
@@ -71,7 +74,7 @@ where
     B: Source,
     A: AnswerSink,
 {
-    let chosen = upstream::choose(&proxy.worker, snapshot, attempt.key, &attempt.tried)
+    let chosen = upstream::choose(&incoming.call.worker, snapshot, attempt.key, &attempt.tried)
         .map_err(Failed::last)?;
     record.tries(&chosen.endpoint);
     let changes = prepared.changes();
@@ -83,7 +86,9 @@ where
         early_answer_closes: !incoming.http2,
     };
     let hello = Hello { request_id: Some(prepared.id.as_str().into()) };
-    let over = Over { proxy, snapshot, chosen: &chosen, hello: &hello };
+    let worker = Arc::clone(&incoming.call.worker);
+    let over =
+        Over { proxy, worker: &worker, snapshot, key: attempt.key, chosen: &chosen, hello: &hello };
     let result = if attempt.http2 {
         over.http2(incoming, &changes, &exchange, progress).await
     } else {
@@ -101,7 +106,9 @@ where
 /// Where a try goes.
 struct Over<'a> {
     proxy: &'a Proxy,
+    worker: &'a Worker,
     snapshot: &'a Snapshot,
+    key: &'a BackendKey,
     chosen: &'a Chosen,
     hello: &'a Hello,
 }
@@ -120,13 +127,15 @@ impl Over<'_> {
     {
         let reach = &self.chosen.endpoint.reach;
         let idempotent = may_be_repeated(incoming.head.method());
-        let pooled = self.proxy.pool.take(self.snapshot, reach, idempotent);
+        let pooled = self.worker.http1().take(reach, self.snapshot, Instant::now());
         let reused = pooled.is_some();
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => self.connect().await?,
+        let (mut client, origin) = match pooled {
+            Some(pooled) => pooled,
+            None => {
+                let (connection, origin) = self.connect().await?;
+                (ClientConn::over(connection, self.proxy.endpoint_waits), origin)
+            }
         };
-        let mut client = ClientConn::over(connection, self.proxy.endpoint_waits);
         client.start(&incoming.head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),
             _ => Failed::last(Failure::RequestNotTaken),
@@ -138,7 +147,7 @@ impl Over<'_> {
         match result {
             Ok(Answered::Whole { server_keeps, .. }) => {
                 if server_keeps && is_clean(&client) {
-                    self.proxy.pool.put(reach, into_stream(client));
+                    self.worker.http1().put(client, origin, Instant::now());
                 }
             }
             Ok(Answered::Switched) => record.switched = Some(Switched(client)),
@@ -165,10 +174,9 @@ impl Over<'_> {
         A: AnswerSink,
     {
         let reach = &self.chosen.endpoint.reach;
-        let sessions = &self.proxy.sessions;
-        let session = match sessions.lease(self.snapshot, reach).await {
-            Ok(session) => session,
-            Err(vacant) => vacant.fill(self.connect().await?, self.proxy.endpoint_waits).await?,
+        let session = match self.worker.http2().get(reach, self.snapshot, Instant::now()) {
+            Some((session, _)) => session,
+            None => self.open_session().await?,
         };
         let ended = incoming.head.body() == Body::None;
         let sent = session.request(&incoming.head, changes, ended).await;
@@ -178,7 +186,6 @@ impl Over<'_> {
                 return Err(Failed::last(Failure::RequestMalformed(malformed)));
             }
             Err(NotSent::Gone) => {
-                sessions.forget(reach, &session);
                 return Err(Failed::again(Failure::ConnectFailed));
             }
         };
@@ -192,10 +199,22 @@ impl Over<'_> {
         })
     }
 
-    async fn connect(&self) -> Result<Connection, Failed> {
+    /// A session of our own making, which other requests may share from now on.
+    async fn open_session(&self) -> Result<Arc<Session>, Failed> {
+        let (connection, origin) = self.connect().await?;
+        let session = Session::start(connection, self.proxy.endpoint_waits).await;
+        let session = Arc::new(session.ok_or(Failed::again(Failure::ConnectFailed))?);
+        self.worker.http2().put(Arc::clone(&session), origin, Instant::now());
+        Ok(session)
+    }
+
+    async fn connect(&self) -> Result<(Connection, Origin), Failed> {
         let reach = &self.chosen.endpoint.reach;
-        let connected =
-            upstream::connect(&self.proxy.worker, self.snapshot, reach, self.hello).await;
+        let connected = upstream::connect(self.worker, self.snapshot, reach, self.hello).await;
+        let connected = connected.map(|connection| {
+            let origin = Origin::of(&connection, reach.clone(), self.key.clone());
+            (connection, origin)
+        });
         connected.map_err(|error| {
             let cluster = match reach {
                 Reach::Direct(_) => "local",

@@ -7,5 +7,4 @@
 pub(crate) mod client;
 pub(crate) mod fields;
 pub(crate) mod server;
-pub mod sessions;
 pub(crate) mod stream;

@@ -12,7 +12,9 @@ use super::forward::Progress;
 use super::h1::RequestHead;
 use super::prepare::Prepared;
 use super::proxy::Proxy;
-use super::route::{Carrier, Found};
+use super::route::Found;
+use crate::connection::HttpConnection;
+use crate::connection::first::Version;
 use crate::telemetry::{Entry, RequestLabels};
 
 /// Stands for this cluster where a remote one could be named.
@@ -27,6 +29,7 @@ pub(crate) struct Record {
     authority: String,
     path: String,
     client: String,
+    protocol: &'static str,
     sni: Arc<str>,
     rule: Option<RuleId>,
     service: Option<String>,
@@ -45,14 +48,15 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins with what the client sent.
-    pub(crate) fn new(carrier: &Carrier, head: &RequestHead, began: Instant) -> Self {
+    pub(crate) fn new(call: &HttpConnection, head: &RequestHead, began: Instant) -> Self {
         Self {
             began,
             method: head.method().to_owned(),
             authority: head.host().to_owned(),
             path: head.path().to_owned(),
-            client: carrier.peer.to_string(),
-            sni: carrier.tls.as_ref().map_or_else(Arc::default, |tls| Arc::clone(&tls.server_name)),
+            client: call.peer.to_string(),
+            protocol: if call.version == Version::Http2 { "HTTP/2" } else { "HTTP/1.1" },
+            sni: call.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_default(),
             rule: None,
             service: None,
             id: String::new(),
@@ -131,7 +135,7 @@ impl Record {
             method: self.method.clone(),
             authority: self.authority.clone(),
             path: self.path.clone(),
-            protocol: "",
+            protocol: self.protocol,
             cluster: cluster.to_owned(),
             route,
             rule,

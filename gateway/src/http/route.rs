@@ -1,38 +1,16 @@
 //! Which rule takes a request, on the connection that carries it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use config::model::BackendKey;
 use config::table::{
-    MirroredPort, PortOwner, PortServes, Rule, SniAction, SniTable, TlsTermination, VirtualHosts,
+    MirroredPort, PortServes, Rule, SniAction, SniTable, TlsTermination, VirtualHosts,
 };
 
 use super::failure::Failure;
 use super::h1::RequestHead;
+use crate::connection::{HttpConnection, Tls};
 use crate::snapshot::Snapshot;
-
-/// What a connection is, for all its requests.
-#[derive(Clone, Debug)]
-pub struct Carrier {
-    /// The container port that accepted it.
-    pub local_port: u16,
-    /// Whose port that was: the connection keeps it.
-    pub owner: PortOwner,
-    /// The client.
-    pub peer: SocketAddr,
-    /// How TLS was ended here, if it was.
-    pub tls: Option<Terminated>,
-}
-
-/// A connection whose TLS was ended here.
-#[derive(Clone, Debug)]
-pub struct Terminated {
-    /// The SNI, lower case; empty where the client sent none.
-    pub server_name: Arc<str>,
-    /// What the handshake was done with.
-    pub by: Arc<TlsTermination>,
-}
 
 /// Who answers a request.
 #[derive(Clone, Debug)]
@@ -46,17 +24,14 @@ pub(crate) enum Found {
 /// Finds who answers. Rules are those of the snapshot, not of the time when the connection came.
 pub(crate) fn find(
     snapshot: &Snapshot,
-    carrier: &Carrier,
+    call: &HttpConnection,
     head: &RequestHead,
 ) -> Result<Found, Failure> {
-    let port = snapshot.table.port(carrier.local_port).ok_or(Failure::NoRoute)?;
-    if port.owner != carrier.owner {
-        // The port was given to somebody else; this connection was not made for them.
-        return Err(Failure::NoRoute);
-    }
-    let rule = match (&port.serves, &carrier.tls) {
+    // A port that was given to somebody else is none: this connection was not made for them.
+    let port = call.port_in(snapshot).ok_or(Failure::NoRoute)?;
+    let rule = match (&port.serves, &call.tls) {
         (PortServes::Http(hosts), None) => find_rule(hosts, head),
-        (PortServes::Tls(table), Some(tls)) => find_behind_tls(table, tls, head)?,
+        (PortServes::Tls(table), Some(tls)) => find_behind_tls(table, call, tls, head)?,
         (PortServes::Mirrored(mirrored), None) => return find_mirrored(mirrored, head),
         _ => return Err(Failure::Misdirected),
     };
@@ -68,26 +43,34 @@ fn find_rule(hosts: &VirtualHosts, head: &RequestHead) -> Option<Arc<Rule>> {
 }
 
 /// A request is served only from the virtual hosts of the TLS context that its connection was
-/// accepted for: same certificates, same demands on the client (RFC 9110 section 7.4).
+/// accepted for (RFC 9110 section 7.4).
 fn find_behind_tls(
     table: &SniTable,
-    tls: &Terminated,
+    call: &HttpConnection,
+    tls: &Tls,
     head: &RequestHead,
 ) -> Result<Option<Arc<Rule>>, Failure> {
-    let Some(action) = table.actions.find(&tls.server_name) else {
-        return Err(Failure::Misdirected);
-    };
+    let sni = tls.sni.as_deref().unwrap_or_default();
+    let action = table.actions.find(sni).ok_or(Failure::Misdirected)?;
     let SniAction::Terminate(now) = action.as_ref() else { return Err(Failure::Misdirected) };
-    if now.client_auth != tls.by.client_auth {
+    if asks_otherwise(call, sni, now) {
         return Err(Failure::Misdirected);
     }
-    let rule = find_rule(&now.hosts, head);
     let asked = Asked::new(head);
     let other = table.actions.find(&asked.host).filter(|other| !Arc::ptr_eq(other, action));
-    match (&rule, other) {
-        // The host belongs to another listener of this port.
-        (_, Some(_)) if !tls.server_name.is_empty() => Err(Failure::Misdirected),
-        _ => Ok(rule),
+    // The host belongs to another listener of this port.
+    if other.is_some() && !sni.is_empty() {
+        return Err(Failure::Misdirected);
+    }
+    Ok(now.hosts.find(&asked).map(Arc::clone))
+}
+
+/// Whether clients have to present something else now than when the connection was accepted.
+fn asks_otherwise(call: &HttpConnection, sni: &str, now: &TlsTermination) -> bool {
+    let PortServes::Tls(before) = &call.port.serves else { return true };
+    match before.actions.find(sni).map(AsRef::as_ref) {
+        Some(SniAction::Terminate(then)) => then.client_auth != now.client_auth,
+        _ => true,
     }
 }
 

@@ -14,8 +14,9 @@ use super::h1::{ReplyTo, RequestHead, ResponseHead};
 use super::prepare::{Origin, Prepared, error_body};
 use super::proxy::Proxy;
 use super::record::Record;
-use super::route::{Carrier, Found, find};
+use super::route::{Found, find};
 use super::side::{AnswerSink, Source};
+use crate::connection::HttpConnection;
 use crate::snapshot::Snapshot;
 use crate::upstream::split::split;
 
@@ -29,7 +30,7 @@ const ANSWER_WAIT: Duration = Duration::from_mins(5);
 /// A request and the way back.
 pub(crate) struct Incoming<'a, B, A> {
     /// The connection that carries it.
-    pub(crate) carrier: &'a Carrier,
+    pub(crate) call: &'a HttpConnection,
     /// Its head.
     pub(crate) head: RequestHead,
     /// Its body.
@@ -72,7 +73,7 @@ where
     A: AnswerSink,
 {
     let snapshot = proxy.published.load_full();
-    let mut record = Record::new(incoming.carrier, &incoming.head, incoming.began);
+    let mut record = Record::new(incoming.call, &incoming.head, incoming.began);
     let progress = Progress::default();
     let plan = plan(&snapshot, &incoming, &mut record);
     let inside = plan.as_ref().is_ok_and(|plan| plan.inside);
@@ -104,9 +105,8 @@ fn plan<B, A>(
     incoming: &Incoming<'_, B, A>,
     record: &mut Record,
 ) -> Result<Plan, Failure> {
-    let found = find(snapshot, incoming.carrier, &incoming.head)?;
-    let port = snapshot.table.port(incoming.carrier.local_port);
-    let inside = port.is_some_and(|port| matches!(port.serves, PortServes::Mirrored(_)));
+    let found = find(snapshot, incoming.call, &incoming.head)?;
+    let inside = matches!(incoming.call.port.serves, PortServes::Mirrored(_));
     record.found(&found);
     Ok(match found {
         Found::Rule(rule) => Plan {
@@ -129,15 +129,15 @@ fn plan<B, A>(
 }
 
 fn prepare<B, A>(incoming: &Incoming<'_, B, A>, inside: bool) -> Prepared {
-    let carrier = incoming.carrier;
+    let call = incoming.call;
     let origin = if inside {
         Origin::Inside
     } else {
         Origin::Outside {
-            client: carrier.peer.ip(),
-            tls: carrier.tls.is_some(),
+            client: call.peer.ip(),
+            tls: call.tls.is_some(),
             host: incoming.head.host(),
-            port: carrier.owner.port,
+            port: call.port.owner.port,
         }
     };
     Prepared::new(&incoming.head, origin, (rand::random(), rand::random(), rand::random()))
@@ -154,7 +154,7 @@ where
     B: Source,
     A: AnswerSink,
 {
-    let (backend, key) = split(&plan.backends, proxy.worker.chance())?;
+    let (backend, key) = split(&plan.backends, incoming.call.worker.chance())?;
     prepared.filter(&backend.filters);
     let set = snapshot.endpoints.sets.get(key).ok_or(Failure::NoEndpoint)?;
     let mut attempt = Attempt {

@@ -10,23 +10,23 @@ use super::attempt;
 use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
 use super::h2;
 use super::proxy::Proxy;
-use super::route::Carrier;
 use super::serve::{Incoming, Served, serve};
+use crate::connection::HttpConnection;
+use crate::drain::Phase;
 use crate::tls::stream::Socket;
 
 /// Serves an HTTP/1 connection to its end.
-pub async fn serve_http1<S>(proxy: Arc<Proxy>, carrier: Carrier, stream: S)
+pub async fn serve_http1<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
     let mut connection = ServerConn::over(stream, proxy.waits);
-    let mut leaving = proxy.leaving.clone();
     loop {
         let head = tokio::select! {
             biased;
             head = connection.read_head() => head,
             // Only an idle connection is ended: what has come of a request is read before.
-            () = left(&mut leaving) => return connection.close().await,
+            () = proxy.draining.reached(Phase::Draining) => return connection.close().await,
         };
         let head = match head {
             Ok(Some(head)) => head,
@@ -35,12 +35,12 @@ where
         };
         let ServerConn { reader, writer } = &mut connection;
         let incoming = Incoming {
-            carrier: &carrier,
+            call: &call,
             head,
             body: reader,
             answer: writer,
             http2: false,
-            leaving: *proxy.leaving.borrow(),
+            leaving: proxy.draining.phase() >= Phase::Leaving,
             began: Instant::now(),
         };
         match serve(&proxy, incoming).await {
@@ -75,25 +75,20 @@ where
     }
 }
 
-/// Waits until the gateway leaves.
-async fn left(leaving: &mut tokio::sync::watch::Receiver<bool>) {
-    let _gone = leaving.wait_for(|&leaving| leaving).await;
-}
-
 /// Serves an HTTP/2 connection to its end.
-pub async fn serve_http2<S>(proxy: Arc<Proxy>, carrier: Carrier, stream: S)
+pub async fn serve_http2<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
-    let carrier = Arc::new(carrier);
-    let (waits, leaving) = (proxy.waits, proxy.leaving.clone());
-    h2::server::serve(stream, waits, leaving, move |incoming| {
-        serve_stream(Arc::clone(&proxy), Arc::clone(&carrier), incoming)
+    let call = Arc::new(call);
+    let (waits, draining) = (proxy.waits, proxy.draining.clone());
+    h2::server::serve(stream, waits, draining, move |incoming| {
+        serve_stream(Arc::clone(&proxy), Arc::clone(&call), incoming)
     })
     .await;
 }
 
-async fn serve_stream(proxy: Arc<Proxy>, carrier: Arc<Carrier>, stream: h2::server::Incoming) {
+async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::server::Incoming) {
     let began = Instant::now();
     let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
     let head = match h2::fields::request_head(&request, ended) {
@@ -105,7 +100,7 @@ async fn serve_stream(proxy: Arc<Proxy>, carrier: Arc<Carrier>, stream: h2::serv
         }
     };
     let incoming = Incoming {
-        carrier: &carrier,
+        call: &call,
         head,
         body: &mut body,
         answer: &mut responder,

@@ -273,27 +273,35 @@ impl Message {
     }
 }
 
+/// Type and value.
+type Field<'a> = (u16, &'a [u8]);
+
 /// The fields of a message, unknown ones included.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u16, &'a [u8]), InvalidMessage>;
+    type Item = Result<Field<'a>, InvalidMessage>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
         }
-        let field = split_field(self.0);
-        self.0 = field.map_or(&[], |(_, _, rest)| rest);
-        Some(field.map(|(number, value, _)| (number, value)).ok_or(InvalidMessage::Cut))
+        let field = self.take();
+        if field.is_none() {
+            self.0 = &[];
+        }
+        Some(field.ok_or(InvalidMessage::Cut))
     }
 }
 
-fn split_field(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let (number, rest) = bytes.split_first_chunk::<2>()?;
-    let (length, rest) = rest.split_first_chunk::<2>()?;
-    let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-    Some((u16::from_be_bytes(*number), value, rest))
+impl<'a> Fields<'a> {
+    fn take(&mut self) -> Option<Field<'a>> {
+        let (number, rest) = self.0.split_first_chunk::<2>()?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        self.0 = rest;
+        Some((u16::from_be_bytes(*number), value))
+    }
 }
 
 fn parts(message: &[u8]) -> Result<(u8, &[u8]), InvalidMessage> {

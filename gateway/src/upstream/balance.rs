@@ -61,12 +61,10 @@ pub fn choose(
     })
 }
 
+type Pair<'a> = (&'a Arc<Endpoint>, &'a Arc<Endpoint>);
+
 /// Two different endpoints that `usable` allows, or the only one twice.
-fn two(
-    all: &[Arc<Endpoint>],
-    usable: impl Fn(&Endpoint) -> bool,
-    chance: u64,
-) -> Option<(&Arc<Endpoint>, &Arc<Endpoint>)> {
+fn two(all: &[Arc<Endpoint>], usable: impl Fn(&Endpoint) -> bool, chance: u64) -> Option<Pair<'_>> {
     let count = all.iter().filter(|endpoint| usable(endpoint)).count();
     // The two halves of one number are independent enough for two small dice.
     let first = index(chance, count);
@@ -87,7 +85,7 @@ fn index(chance: u64, below: usize) -> usize {
 }
 
 fn better<'a>(
-    (one, other): (&'a Arc<Endpoint>, &'a Arc<Endpoint>),
+    (one, other): Pair<'a>,
     load: impl Fn(&Endpoint) -> Arc<Load>,
     now: Instant,
 ) -> (&'a Arc<Endpoint>, Arc<Load>) {

@@ -1,15 +1,242 @@
-//! temp
-use crate::snapshot::Snapshot;
-use crate::upstream::Connection;
+//! Idle connections, kept for the next request.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use config::model::{BackendKey, LinkName};
 use discovery::endpoint::Reach;
-/// temp
-#[derive(Default)]
-pub struct Pool;
-impl Pool {
-    /// temp
-    pub fn take(&self, _s: &Snapshot, _r: &Reach, _old: bool) -> Option<Connection> {
-        None
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connect::Connection;
+use super::state::lock;
+use crate::http::h1::ClientConn;
+use crate::snapshot::Snapshot;
+
+#[cfg(test)]
+mod tests;
+
+/// Idle connections of one worker: each costs file descriptors and memory at three places.
+pub const IDLE_MAX: usize = 1024;
+/// Idle connections of one worker to one endpoint: more than are used at once are no help.
+pub const IDLE_PER_ENDPOINT_MAX: usize = 32;
+/// How long a connection may be idle: below the limits of usual servers (60 s and more), so that
+/// we leave first.
+pub const IDLE_WAIT: Duration = Duration::from_secs(50);
+
+/// Something that can wait in a pool.
+pub trait Pooled: Send {
+    /// Whether the peer has closed it, or said what nobody asked for.
+    fn is_stale(&mut self) -> bool;
+}
+
+/// Which gateway of which link carries a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// The link.
+    pub link: LinkName,
+    /// The far gateway's instance id.
+    pub instance: Arc<str>,
+}
+
+/// For whom a connection was opened.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// How the endpoint is reached.
+    pub reach: Reach,
+    /// Under which key it was found.
+    pub key: BackendKey,
+    /// Who carries it, if it goes through a link.
+    pub carrier: Option<Carrier>,
+}
+
+/// One worker's idle connections of one protocol.
+#[derive(Debug)]
+pub struct Pool<T>(Mutex<Idle<T>>);
+
+#[derive(Debug)]
+struct Idle<T> {
+    /// The one that was used last comes last.
+    by_reach: HashMap<Reach, VecDeque<Kept<T>>>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Kept<T> {
+    connection: T,
+    origin: Origin,
+    since: Instant,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Idle { by_reach: HashMap::new(), count: 0 }))
     }
-    /// temp
-    pub fn put(&self, _r: &Reach, _c: Connection) {}
+}
+
+impl<T: Pooled> Pool<T> {
+    /// A connection to the endpoint that is reached so, with its origin.
+    pub fn take(&self, reach: &Reach, snapshot: &Snapshot, now: Instant) -> Option<(T, Origin)> {
+        let mut idle = lock(&self.0);
+        loop {
+            let queue = idle.by_reach.get_mut(reach)?;
+            let last = queue.pop_back();
+            if queue.is_empty() {
+                idle.by_reach.remove(reach);
+            }
+            let mut kept = last?;
+            idle.count = idle.count.saturating_sub(1);
+            let fresh = now.saturating_duration_since(kept.since) < IDLE_WAIT;
+            if fresh && !kept.origin.is_draining(snapshot) && !kept.connection.is_stale() {
+                return Some((kept.connection, kept.origin));
+            }
+        }
+    }
+
+    /// Keeps a connection, unless there are enough.
+    pub fn put(&self, connection: T, origin: Origin, now: Instant) {
+        let mut idle = lock(&self.0);
+        if idle.count >= IDLE_MAX {
+            return;
+        }
+        let queue = idle.by_reach.entry(origin.reach.clone()).or_default();
+        queue.push_back(Kept { connection, origin, since: now });
+        if queue.len() > IDLE_PER_ENDPOINT_MAX {
+            queue.pop_front();
+        } else {
+            idle.count += 1;
+        }
+    }
+
+    /// Drops what nobody should use any more: too long idle, closed by the peer, carried by a
+    /// gateway that drains, or to an endpoint that is gone.
+    pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
+        let mut idle = lock(&self.0);
+        idle.by_reach.retain(|_, queue| {
+            queue.retain_mut(|kept| {
+                now.saturating_duration_since(kept.since) < IDLE_WAIT
+                    && kept.origin.is_live(snapshot)
+                    && !kept.connection.is_stale()
+            });
+            !queue.is_empty()
+        });
+        idle.count = idle.by_reach.values().map(VecDeque::len).sum();
+    }
+
+    /// How many are idle.
+    pub fn len(&self) -> usize {
+        lock(&self.0).count
+    }
+
+    /// Whether none is idle.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Origin {
+    /// Where a fresh connection comes from.
+    pub fn of(connection: &Connection, reach: Reach, key: BackendKey) -> Self {
+        let carrier = connection.call().map(|call| Carrier {
+            link: Arc::clone(call.link()),
+            instance: Arc::clone(call.instance()),
+        });
+        Self { reach, key, carrier }
+    }
+
+    /// Whether the far gateway that carries it drains, or its link is gone.
+    pub fn is_draining(&self, snapshot: &Snapshot) -> bool {
+        self.carrier.as_ref().is_some_and(|carrier| {
+            let peers = snapshot.endpoints.links.get(&carrier.link);
+            peers.is_none_or(|peers| peers.draining.contains(&carrier.instance))
+        })
+    }
+
+    /// Whether a request may still go there.
+    pub fn is_live(&self, snapshot: &Snapshot) -> bool {
+        let set = snapshot.endpoints.sets.get(&self.key);
+        let named = set
+            .is_some_and(|set| set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach));
+        named && !self.is_draining(snapshot)
+    }
+}
+
+impl Pooled for Connection {
+    fn is_stale(&mut self) -> bool {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut byte = [0; 1];
+        std::pin::Pin::new(self).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
+    }
+}
+
+impl<R, W> Pooled for ClientConn<R, W>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    fn is_stale(&mut self) -> bool {
+        Self::is_stale(self)
+    }
+}
+
+/// Something that many requests share at once.
+pub trait Shareable: Send + Sync {
+    /// Whether it takes requests, as far as is known.
+    fn is_open(&self) -> bool;
+    /// Whether another request finds a place at once.
+    fn has_room(&self) -> bool;
+    /// Whether no request is under way.
+    fn is_idle(&self) -> bool;
+}
+
+/// One worker's connections that are shared by requests (HTTP/2).
+#[derive(Debug)]
+pub struct Sessions<T>(Mutex<HashMap<Reach, Vec<Kept<Arc<T>>>>>);
+
+impl<T> Default for Sessions<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Shareable> Sessions<T> {
+    /// A session with a free place, with its origin.
+    pub fn get(
+        &self,
+        reach: &Reach,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Option<(Arc<T>, Origin)> {
+        let mut sessions = lock(&self.0);
+        let usable = |kept: &&mut Kept<Arc<T>>| {
+            let session = &kept.connection;
+            session.is_open() && session.has_room() && !kept.origin.is_draining(snapshot)
+        };
+        let kept = sessions.get_mut(reach)?.iter_mut().find(usable)?;
+        kept.since = now;
+        Some((Arc::clone(&kept.connection), kept.origin.clone()))
+    }
+
+    /// Offers a session to other requests. One that is not kept ends with its last request.
+    pub fn put(&self, session: Arc<T>, origin: Origin, now: Instant) {
+        let mut sessions = lock(&self.0);
+        let kept = sessions.entry(origin.reach.clone()).or_default();
+        kept.retain(|kept| kept.connection.is_open());
+        if kept.len() < IDLE_PER_ENDPOINT_MAX {
+            kept.push(Kept { connection: session, origin, since: now });
+        }
+    }
+
+    /// Forgets the closed and those to whom no request may go any more; requests under way hold
+    /// theirs until they are done.
+    pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
+        lock(&self.0).retain(|_, sessions| {
+            sessions.retain_mut(|kept| {
+                let session = &kept.connection;
+                let recent = now.saturating_duration_since(kept.since) < IDLE_WAIT;
+                session.is_open() && kept.origin.is_live(snapshot) && (recent || !session.is_idle())
+            });
+            !sessions.is_empty()
+        });
+    }
 }

@@ -16,6 +16,8 @@ mod tests;
 pub const DEFAULT_RTT: Duration = Duration::from_millis(30);
 /// How fast an old answer is forgotten.
 pub const DECAY: Duration = Duration::from_secs(10);
+/// What no answer is faster than: below it requests under way alone make the difference.
+const RTT_LEAST_NANOS: f64 = 100_000.0;
 /// How long an endpoint is left alone after its first failure to connect.
 pub const OUT_FIRST: Duration = Duration::from_secs(1);
 /// The longest that it is left alone.
@@ -172,7 +174,7 @@ impl Load {
 
     /// An endpoint that nobody asked for long is worth asking again.
     fn rtt_at(&self, now: Instant) -> f64 {
-        self.raw() * self.weight(now)
+        (self.raw() * self.weight(now)).max(RTT_LEAST_NANOS)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a load is an estimate")]

@@ -15,9 +15,9 @@ use tower::service_fn;
 use super::{Client, DialError, Dialer, LinkState};
 use crate::catalog::generated::catalog_client::CatalogClient;
 use crate::catalog::generated::event::Event as Kind;
-use crate::catalog::generated::{Event, Heartbeat, SubscribeRequest};
+use crate::catalog::generated::{Event, SubscribeRequest};
 use crate::catalog::inbox::{Inbox, Received};
-use crate::catalog::{PROTOCOL, Version, wire};
+use crate::catalog::{Catalog, PROTOCOL, Version, wire};
 use crate::freshness::{Heard, SILENCE_MAX};
 use crate::link::Link;
 
@@ -157,7 +157,7 @@ async fn listen(
 ) -> End {
     let known = Arc::clone(&out.borrow().catalog);
     let mut inbox = Inbox::new(known, ask.link.quota);
-    let (mut lived, started) = (false, Instant::now());
+    let (mut lived, mut reset, started) = (false, ask.reset, Instant::now());
     loop {
         let event = match timeout(SILENCE_MAX, stream.message()).await {
             Err(_) => {
@@ -176,11 +176,21 @@ async fn listen(
         match event.event {
             Some(Kind::Update(part)) => {
                 if let Received::Catalog(catalog) = inbox.receive(part) {
+                    reset |= lived && goes_back(out, &catalog.version);
                     lived = true;
-                    publish(out, &inbox, ask.reset, |state| state.catalog = catalog);
+                    publish(out, &inbox, reset, catalog);
                 }
             }
-            Some(Kind::Heartbeat(beat)) if lived => beaten(out, &mut inbox, beat),
+            Some(Kind::Heartbeat(beat)) if lived => {
+                let age = oldest(&beat.age_ms);
+                // A version that cannot be read leaves the one that is known.
+                if let Ok(version) = wire::read_version(beat.version) {
+                    reset |= goes_back(out, &version);
+                    let catalog = inbox.advance(version);
+                    publish(out, &inbox, reset, catalog);
+                }
+                out.send_modify(|state| state.heard = Some(Heard { at: Instant::now(), age }));
+            }
             Some(Kind::Behind(behind)) if !lived => match wire::read_version(behind.version) {
                 Ok(version) => return End { lived, why: Why::Behind(version) },
                 Err(why) => {
@@ -196,16 +206,10 @@ async fn listen(
     }
 }
 
-fn beaten(out: &watch::Sender<LinkState>, inbox: &mut Inbox, beat: Heartbeat) {
-    let age = oldest(&beat.age_ms);
-    // A version that cannot be read leaves the one that is known.
-    let catalog = wire::read_version(beat.version).ok().map(|version| inbox.advance(version));
-    out.send_modify(|state| {
-        state.heard = Some(Heard { at: Instant::now(), age });
-        if let Some(catalog) = catalog {
-            state.catalog = catalog;
-        }
-    });
+/// Whether the peer has seen less than it had: its data was restored while the stream stood.
+fn goes_back(out: &watch::Sender<LinkState>, version: &Version) -> bool {
+    let known = &out.borrow().catalog.version;
+    known.iter().any(|(kind, known)| version.get(kind).is_none_or(|now| now < known))
 }
 
 /// The longest age that is believed: a peer's word must not overflow a time.
@@ -215,12 +219,7 @@ fn oldest(ages: &HashMap<String, u64>) -> Duration {
     Duration::from_millis(ages.values().copied().max().unwrap_or_default()).min(AGE_MAX)
 }
 
-fn publish(
-    out: &watch::Sender<LinkState>,
-    inbox: &Inbox,
-    reset: bool,
-    put: impl FnOnce(&mut LinkState),
-) {
+fn publish(out: &watch::Sender<LinkState>, inbox: &Inbox, reset: bool, catalog: Arc<Catalog>) {
     let told = (
         "VersionReset",
         "no gateway had seen what was seen here before: the newest state offered was taken",
@@ -228,7 +227,7 @@ fn publish(
     let reset = reset.then(|| (told.0, told.1.to_owned()));
     let problem = inbox.problem().or(reset);
     out.send_modify(|state| {
-        put(state);
+        state.catalog = catalog;
         (state.received, state.connected) = (true, true);
         let age = state.heard.map_or(Duration::ZERO, |heard| heard.age);
         state.heard = Some(Heard { at: Instant::now(), age });

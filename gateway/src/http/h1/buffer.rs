@@ -39,12 +39,12 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     pub(crate) fn take(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start = self.start.saturating_add(count).min(self.end);
     }
 
     /// Reads once, behind what is there. 0: the peer has ended, or the buffer is full.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.ended {
+        if self.ended || self.is_full() {
             return Poll::Ready(Ok(0));
         }
         self.make_room();

@@ -83,6 +83,3 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ClientConn<R, W> {
         (read, self.writer.into_io(), rest)
     }
 }
-
-#[cfg(test)]
-mod tests;

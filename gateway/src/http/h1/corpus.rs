@@ -1,111 +1,23 @@
 //! The table of messages, fed to the codec whole, byte by byte and cut at every place.
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
+use bytes::Bytes;
 use futures::FutureExt;
-use tokio::io::{AsyncRead, ReadBuf};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
 
-use super::*;
+use super::super::h1;
 
+#[path = "../../../../tests/support/relay.rs"]
+#[expect(unreachable_pub, reason = "shared with the fuzz targets")]
+mod relay;
 #[path = "../../../../tests/support/corpus.rs"]
 #[expect(unreachable_pub, reason = "shared with the tests of the whole proxy")]
 mod table;
 
-use table::{Asker, Case, End};
-
-/// A peer that sends these pieces, one at each read, and ends.
-struct Pieces(VecDeque<Vec<u8>>);
-
-impl Pieces {
-    fn new<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self(pieces.into_iter().filter(|piece| !piece.is_empty()).map(<[u8]>::to_vec).collect())
-    }
-}
-
-impl AsyncRead for Pieces {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        room: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Some(mut piece) = self.0.pop_front() else { return Poll::Ready(Ok(())) };
-        let rest = piece.split_off(piece.len().min(room.remaining()));
-        room.put_slice(&piece);
-        if !rest.is_empty() {
-            self.0.push_front(rest);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// What the other side gets.
-#[derive(Debug, PartialEq, Eq)]
-struct Outcome {
-    forwarded: Vec<u8>,
-    end: End,
-}
-
-async fn requests(pieces: Pieces) -> Outcome {
-    let mut reader = Reader::new(pieces, Waits::default());
-    let mut forwarded = Vec::new();
-    let end = loop {
-        let head = match reader.read_request().await {
-            Ok(None) => break End::Clean,
-            Err(ReadError::Truncated) => break End::Cut,
-            Err(error) => break End::Refuse(error.request_status().unwrap()),
-            Ok(Some(head)) => head,
-        };
-        let mut writer = Writer::new(Vec::new(), Waits::default());
-        writer.start_request(&head, None, &[]).unwrap();
-        match copy_body(&mut reader, &mut writer).await {
-            Ok(_) => forwarded.extend(writer.into_io()),
-            Err(CopyError::Read(ReadError::Truncated)) => break End::Cut,
-            Err(CopyError::Read(error)) => break End::Break(error.request_status().unwrap()),
-            Err(CopyError::Write(error)) => panic!("{error}"),
-        }
-    };
-    Outcome { forwarded, end }
-}
-
-async fn answers(asker: Asker, pieces: Pieces) -> Outcome {
-    let question = Asked {
-        head: asker == Asker::Head,
-        websocket: asker == Asker::WebSocket,
-        expects_continue: false,
-    };
-    let version = if asker == Asker::Old { Version::Http10 } else { Version::Http11 };
-    let to = ReplyTo { version, head: question.head, keep_alive: asker != Asker::Old };
-    let mut reader = Reader::new(pieces, Waits::default());
-    let mut writer = Writer::new(Vec::new(), Waits::default());
-    let mut interim = Vec::new();
-    let head = loop {
-        match reader.read_response(question).await {
-            Ok(head) if head.is_interim() => {
-                let mut one = Writer::new(Vec::new(), Waits::default());
-                one.interim(&head, to).await.unwrap();
-                interim.extend(one.into_io());
-            }
-            Ok(head) => break head,
-            Err(ReadError::Malformed(_)) => {
-                return Outcome { forwarded: interim, end: End::Refuse(502) };
-            }
-            Err(_) => return Outcome { forwarded: interim, end: End::Cut },
-        }
-    };
-    writer.start_response(&head, to, &[]).unwrap();
-    let end = match copy_body(&mut reader, &mut writer).await {
-        Ok(_) if !head.keep_alive() || head.status() == 101 => End::Surplus,
-        Ok(_) if reader.stirs().await == Stir::Sent => End::Surplus,
-        Ok(_) => End::Clean,
-        Err(CopyError::Read(ReadError::Malformed(_))) => {
-            return Outcome { forwarded: interim, end: End::Break(502) };
-        }
-        Err(_) => return Outcome { forwarded: interim, end: End::Cut },
-    };
-    Outcome { forwarded: [interim, writer.into_io()].concat(), end }
-}
+use relay::{Outcome, Pieces, answers, joined, requests};
+use table::{Case, End};
 
 fn run(case: &Case, pieces: Pieces) -> Outcome {
     let outcome = match case.asker {
@@ -113,41 +25,6 @@ fn run(case: &Case, pieces: Pieces) -> Outcome {
         Some(asker) => answers(asker, pieces).now_or_never(),
     };
     outcome.expect("a peer that never waits")
-}
-
-/// The same without the places where chunks were cut, which follow the reads.
-fn joined(Outcome { forwarded, end }: Outcome) -> Outcome {
-    let mut joined = Vec::new();
-    let mut rest = forwarded.as_slice();
-    while let Some(at) = find(rest, b"\r\n\r\n") {
-        let (head, body) = rest.split_at(at + 4);
-        joined.extend_from_slice(head);
-        rest = body;
-        if find(head, b"transfer-encoding: chunked").is_none() {
-            continue;
-        }
-        let mut chunks = body::Decoder::new(Body::Chunked);
-        loop {
-            match chunks.step(rest).unwrap() {
-                body::Step::Data(range) => {
-                    joined.extend_from_slice(&rest[range.clone()]);
-                    rest = &rest[range.end..];
-                }
-                body::Step::End(taken) => {
-                    joined.extend_from_slice(&chunks.take_trailers().bytes);
-                    rest = &rest[taken..];
-                    break;
-                }
-                body::Step::More(_) => panic!("chunks do not end"),
-            }
-        }
-    }
-    joined.extend_from_slice(rest);
-    Outcome { forwarded: joined, end }
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, what)
 }
 
 fn cases() -> Vec<Case> {
@@ -170,11 +47,10 @@ fn every_message_of_the_table_meets_its_verdict() {
     let mut wrong = Vec::new();
     for case in cases() {
         let outcome = run(&case, Pieces::new([case.bytes.as_slice()]));
-        let expected = Outcome { forwarded: case.forwarded.clone(), end: case.end };
-        if outcome != expected {
-            let text = |outcome: &Outcome| String::from_utf8_lossy(&outcome.forwarded).into_owned();
-            let (got, want) = (text(&outcome), text(&expected));
-            wrong.push((case.name, outcome.end, got, expected.end, want));
+        if (&outcome.forwarded, outcome.end) != (&case.forwarded, case.end) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (got, want) = (text(&outcome.forwarded), text(&case.forwarded));
+            wrong.push((case.name, outcome.end, got, case.end, want));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -201,5 +77,92 @@ fn what_is_forwarded_is_forwarded_unchanged_by_the_next_of_our_kind() {
         let once = run(&case, Pieces::new([case.bytes.as_slice()]));
         let twice = run(&case, Pieces::new([once.forwarded.as_slice()]));
         assert_eq!((twice.forwarded, twice.end), (once.forwarded, End::Clean), "{}", case.name);
+    }
+}
+
+/// A request as a server sees it.
+type Seen = (String, String, Vec<u8>);
+
+/// The whole requests that hyper finds in these bytes.
+async fn seen_by_hyper(bytes: &[u8]) -> Vec<Seen> {
+    let (mut client, server) = tokio::io::duplex(bytes.len() + 64 * 1024);
+    client.write_all(bytes).await.unwrap();
+    client.shutdown().await.unwrap();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let sender = sender.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes().to_vec();
+            sender.send((head.method.to_string(), head.uri.to_string(), body)).unwrap();
+            Ok::<_, hyper::Error>(hyper::Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(server), service)
+        .await;
+    drop(serving);
+    let mut all = Vec::new();
+    while let Ok(one) = seen.try_recv() {
+        all.push(one);
+    }
+    all
+}
+
+/// The whole requests that we find in them.
+async fn seen_by_us(bytes: &[u8]) -> Vec<Seen> {
+    let mut reader = h1::Reader::new(Pieces::new([bytes]), h1::Waits::default());
+    let mut all = Vec::new();
+    while let Ok(Some(head)) = reader.read_request().await {
+        let mut whole = Vec::new();
+        loop {
+            match reader.read_body().await {
+                Ok(h1::BodyEvent::Data(data)) => whole.extend_from_slice(data),
+                Ok(h1::BodyEvent::End(_)) => break,
+                Err(_) => return all,
+            }
+        }
+        all.push((head.method().to_owned(), head.target().to_owned(), whole));
+    }
+    all
+}
+
+/// Lets hyper read what we forward; both see the same requests, and none in what was broken off.
+fn agree_with_hyper(name: &str, bytes: &[u8]) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let outcome = requests(Pieces::new([bytes])).await;
+        let ours = seen_by_us(&outcome.forwarded).await;
+        assert_eq!(seen_by_hyper(&outcome.forwarded).await, ours, "{name}");
+        let broken = [outcome.forwarded, outcome.partial].concat();
+        assert_eq!(seen_by_hyper(&broken).await, ours, "{name} broken off");
+        ours.len()
+    })
+}
+
+#[test]
+fn hyper_sees_in_what_we_forward_the_requests_that_we_see() {
+    let cases = cases();
+    let requests = cases.iter().filter(|case| case.asker.is_none());
+    let seen: usize = requests.map(|case| agree_with_hyper(&case.name, &case.bytes)).sum();
+    assert!(seen > 60, "{seen}");
+}
+
+proptest! {
+    #[test]
+    fn hyper_agrees_on_messages_grafted_onto_each_other(
+        first in 0_usize..1000, at in 0.0..1.0, second in 0_usize..1000, from in 0.0..1.0,
+    ) {
+        let cases: Vec<_> =
+            cases().into_iter().filter(|case| case.asker.is_none() && case.bytes.len() < 1024).collect();
+        let part = |index: usize, place: f64| {
+            let bytes = cases[index % cases.len()].bytes.clone();
+            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in it")]
+            let place = (bytes.len() as f64 * place) as usize;
+            (bytes, place)
+        };
+        let ((head, end), (tail, start)) = (part(first, at), part(second, from));
+        agree_with_hyper("graft", &[&head[..end], &tail[start..]].concat());
     }
 }

@@ -51,34 +51,50 @@ const fn is_control(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
-/// No control byte but tab: one pass without branches, so that the compiler takes many bytes at once.
-pub(crate) fn is_text(bytes: &[u8]) -> bool {
-    !bytes.iter().fold(false, |bad, &b| bad | is_control(b))
+/// The same byte eight times.
+const fn eight(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
 }
 
-/// No control byte but tab and as many CR LF as `lines`; each LF is known to follow a CR.
-pub(crate) fn is_text_of_lines(bytes: &[u8], lines: usize) -> bool {
-    let mut bad = false;
-    let mut returns = 0_usize;
-    for block in bytes.chunks(128) {
-        let mut count = 0_u8;
-        for &b in block {
-            bad |= is_control(b) && b != b'\r' && b != b'\n';
-            count += u8::from(b == b'\r');
-        }
-        returns += usize::from(count);
-    }
-    !bad && returns == lines
+/// Whether some byte of the word is below `limit` (at most 128).
+#[inline]
+const fn has_below(word: u64, limit: u8) -> bool {
+    word.wrapping_sub(eight(limit)) & !word & eight(0x80) != 0
+}
+
+/// Whether eight bytes, taken at once, are beyond doubt; `false` asks for a closer look.
+#[inline]
+fn all_words(bytes: &[u8], sure: impl Fn(u64) -> bool, closer: impl Fn(&[u8]) -> bool) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().all(|word| sure(u64::from_ne_bytes(*word)) || closer(word)) && closer(rest)
+}
+
+/// No control byte but tab.
+#[inline]
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    let sure = |word| !has_below(word, 0x20) && !has_below(word ^ eight(0x7f), 1);
+    all_words(bytes, sure, |few| !few.iter().any(|&b| is_control(b)))
 }
 
 /// Visible ASCII, at least one.
 pub(crate) fn is_visible(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().fold(true, |good, &b| good & (0x21..=0x7e).contains(&b))
+    let sure = |word: u64| {
+        !has_below(word, 0x21) && (word | word.wrapping_add(eight(1))) & eight(0x80) == 0
+    };
+    !bytes.is_empty() && all_words(bytes, sure, |few| few.iter().all(|b| (0x21..=0x7e).contains(b)))
 }
 
 /// Without the spaces and tabs around it.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Without the spaces and tabs before it.
+pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
     bytes

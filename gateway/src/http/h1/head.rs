@@ -402,7 +402,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, Span), Malformed> {
     let [b' ', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', words @ ..] = rest else {
         return Err(Malformed::StatusLine);
     };
-    if !matches!(words, [] | [b' ', ..]) {
+    if !matches!(words, [] | [b' ', ..]) || !grammar::is_text(words) {
         return Err(Malformed::StatusLine);
     }
     let status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');

@@ -5,6 +5,8 @@ use std::time::Duration;
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// Fields of a head: the default of widespread servers.
 pub const HEAD_FIELDS: usize = 100;
+/// Fields for which room is made at once: what browsers send.
+pub const USUAL_FIELDS: usize = 24;
 /// Bytes of a request target: what common servers accept.
 pub const TARGET_BYTES: usize = 8 * 1024;
 /// Bytes of a method: the longest registered one has 17.
@@ -45,6 +47,8 @@ pub const WRITE_BYTES: usize = 16 * 1024;
 pub const SPARE_BUFFERS: usize = 64;
 /// Bytes of an unread request body that are worth reading to keep a connection.
 pub const DRAIN_BYTES: u64 = 64 * 1024;
+/// Time for the same.
+pub const DRAIN: Duration = Duration::from_secs(2);
 /// Bytes read and thrown away after the last answer, so that a reset does not overtake it.
 pub const LINGER_BYTES: usize = 256 * 1024;
 /// Time for the same.

@@ -25,9 +25,6 @@ pub enum Malformed {
     /// `Connection` names a field that must not be taken away.
     #[error("connection options name a protected field")]
     ConnectionProtected,
-    /// A control byte where none may be.
-    #[error("control byte in a head")]
-    ControlByte,
     /// `Transfer-Encoding` is anything but `chunked`.
     #[error("transfer encoding is not valid")]
     Encoding,
@@ -155,7 +152,6 @@ impl Malformed {
             Self::ChunkSize => "chunk_size",
             Self::Connection => "connection",
             Self::ConnectionProtected => "connection_protected",
-            Self::ControlByte => "control_byte",
             Self::Encoding => "encoding",
             Self::EncodingInOld => "encoding_in_old",
             Self::EncodingRepeated => "encoding_repeated",

@@ -2,9 +2,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
 use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::AsyncRead;
 
@@ -198,7 +200,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Throws the rest of the body away if it is small and comes in time. True: the message is read.
     pub async fn drain(&mut self) -> bool {
         let mut left = limits::DRAIN_BYTES;
-        let drained = within(self.waits.body, async {
+        let drained = within(limits::DRAIN, async {
             loop {
                 match self.read_body().await {
                     Ok(BodyEvent::End(_)) => return Ok(true),
@@ -318,6 +320,11 @@ async fn within<T>(
     wait: Duration,
     work: impl Future<Output = Result<T, ReadError>>,
 ) -> Result<T, ReadError> {
+    let mut work = pin!(work);
+    // Most of the time it is done at once, and a timer costs more than the work.
+    if let Some(result) = work.as_mut().now_or_never() {
+        return result;
+    }
     fast_timeout(wait, work).await.unwrap_or(Err(ReadError::TimedOut))
 }
 

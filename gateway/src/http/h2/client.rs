@@ -85,6 +85,11 @@ impl Session {
         Arc::strong_count(&self.active) <= places
     }
 
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.active) == 1
+    }
+
     /// Sends the head of a request.
     pub(crate) async fn request(
         &self,
@@ -187,4 +192,18 @@ fn head_error(error: h2::Error) -> ReadError {
         return ReadError::Closed;
     }
     read_error(error)
+}
+
+impl crate::upstream::pool::Shareable for Session {
+    fn is_open(&self) -> bool {
+        Self::is_open(self)
+    }
+
+    fn has_room(&self) -> bool {
+        Self::has_room(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
+    }
 }

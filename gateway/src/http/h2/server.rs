@@ -10,10 +10,10 @@ use h2::{Reason, RecvStream};
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 
 use super::fields;
 use super::stream::{StreamReader, StreamWriter, write_error};
+use crate::drain::{Draining, Phase};
 use crate::http::h1::{
     Block, Body, BodyEvent, Change, ReadError, ReplyTo, ResponseHead, Waits, WriteError,
 };
@@ -41,11 +41,11 @@ pub(crate) struct Incoming {
 }
 
 /// Serves a connection until it ends: each request in a task of its own.
-/// When `leaving` turns true the client is told to go elsewhere (GOAWAY), and what is under way ends.
+/// When the gateway drains the client is told to go elsewhere (GOAWAY), and what is under way ends.
 pub(crate) async fn serve<IO, F>(
     io: IO,
     waits: Waits,
-    mut leaving: watch::Receiver<bool>,
+    draining: Draining,
     handle: impl Fn(Incoming) -> F,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
@@ -65,7 +65,7 @@ pub(crate) async fn serve<IO, F>(
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
-            () = left(&mut leaving), if !told => {
+            () = draining.reached(Phase::Draining), if !told => {
                 told = true;
                 connection.graceful_shutdown();
                 continue;
@@ -99,11 +99,6 @@ fn incoming(
         body: StreamReader::new(Some(body), waits),
         responder: Responder { respond, writer: None, waits },
     }
-}
-
-/// Waits until the gateway leaves. A sender that is gone says the same.
-async fn left(leaving: &mut watch::Receiver<bool>) {
-    let _gone = leaving.wait_for(|&leaving| leaving).await;
 }
 
 /// Waits until the connection has had no request for `wait`.

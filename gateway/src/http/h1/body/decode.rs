@@ -176,9 +176,6 @@ impl Decoder {
             return Err(Malformed::TrailerTooLarge);
         }
         let field = scan::field(line, self.trailers.bytes.len()).map_err(|_| Malformed::Trailer)?;
-        if !grammar::is_text(line) {
-            return Err(Malformed::Trailer);
-        }
         let name = (field.name.end - field.name.start) as usize;
         if rules::may_be_trailer(line.get(..name).unwrap_or_default()) {
             self.trailers.bytes.extend_from_slice(line);

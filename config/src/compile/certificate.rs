@@ -1,0 +1,99 @@
+//! Certificates of listeners, read from Secrets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Compiled;
+use super::grant::{Side, permits};
+use super::reference::{CertificateRef, GATEWAY_GROUP};
+use crate::model::{Kind, Name, ObjectRef};
+use crate::resources::Resources;
+use crate::verdict::Rejected;
+
+/// A certificate chain and its private key, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificatePem {
+    /// The chain, the leaf first.
+    pub chain: Arc<[u8]>,
+    /// The private key.
+    pub key: Arc<[u8]>,
+}
+
+impl fmt::Debug for CertificatePem {
+    // A key must not get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificatePem").finish_non_exhaustive()
+    }
+}
+
+/// Reads the Secret that a listener of `gateway` refers to, and notes that it is wanted.
+pub(super) fn of_listener(
+    resources: &Resources,
+    gateway: &Name,
+    reference: &CertificateRef,
+    compiled: &mut Compiled,
+) -> Result<Name, Rejected> {
+    let invalid = |message| Rejected::new("InvalidCertificateRef", message);
+    if !reference.group.is_empty() || reference.kind != "Secret" {
+        let message = format!("a certificate of kind {} is not supported", reference.kind);
+        return Err(invalid(message));
+    }
+    let name = permitted(resources, gateway, reference)?;
+    compiled.wanted.insert(ObjectRef::new(Kind::Secret, name.clone()));
+    let missing = || invalid(format!("Secret {name} does not exist, or may not be read"));
+    let secret = resources.secrets.get(&name).ok_or_else(missing)?;
+    let pem = read(secret).map_err(|what| invalid(format!("Secret {name}: {what}")))?;
+    compiled.certificates.insert(name.clone(), Arc::new(pem));
+    Ok(name)
+}
+
+/// The object that is meant, if the Gateway may refer to it.
+pub(super) fn permitted(
+    resources: &Resources,
+    gateway: &Name,
+    reference: &CertificateRef,
+) -> Result<Name, Rejected> {
+    let namespace = reference.namespace.as_deref().unwrap_or(&gateway.namespace);
+    let name = Name::new(namespace, &reference.name);
+    let kind = &reference.kind;
+    let from = Side { group: GATEWAY_GROUP, kind: "Gateway", name: gateway };
+    if permits(resources, from, Side { group: &reference.group, kind, name: &name }) {
+        return Ok(name);
+    }
+    let message =
+        format!("no ReferenceGrant in `{namespace}` lets Gateway {gateway} refer to {kind} {name}");
+    Err(Rejected::new("RefNotPermitted", message))
+}
+
+fn read(secret: &Secret) -> Result<CertificatePem, String> {
+    if secret.type_.as_deref().is_some_and(|kind| kind != "kubernetes.io/tls") {
+        return Err("its type is not kubernetes.io/tls".to_owned());
+    }
+    let field = |key: &str| {
+        let data = secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone());
+        let text = secret.string_data.as_ref().and_then(|data| data.get(key));
+        data.or_else(|| text.map(|text| text.clone().into_bytes()))
+            .ok_or_else(|| format!("it has no `{key}`"))
+    };
+    let (chain, key) = (field("tls.crt")?, field("tls.key")?);
+    certificates(&chain).map_err(|what| format!("`tls.crt` {what}"))?;
+    PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|error| format!("`tls.key` holds no private key that can be read: {error}"))?;
+    Ok(CertificatePem { chain: chain.into(), key: key.into() })
+}
+
+/// The certificates in `pem`, at least one, each of them well-formed.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Arc<[u8]>>, String> {
+    let mut all = Vec::new();
+    for one in CertificateDer::pem_slice_iter(pem) {
+        let one = one.map_err(|error| format!("is no PEM: {error}"))?;
+        x509_parser::parse_x509_certificate(&one)
+            .map_err(|error| format!("holds a certificate that cannot be read: {error}"))?;
+        all.push(one.as_ref().into());
+    }
+    if all.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(all) }
+}

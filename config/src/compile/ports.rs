@@ -1,0 +1,146 @@
+//! What each listener port of a Gateway serves, from what is attached to its listeners.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Compiled;
+use super::attach::Attached;
+use super::gateway::State;
+use super::http_route::Route;
+use super::listener::{Listener, Protocol};
+use crate::model::{Kind, Name, ObjectRef};
+use crate::table::{
+    HostIndex, Place, PortOwner, PortServes, Rank, RuleId, SniAction, SniTable, StreamRule,
+    TlsTermination, VirtualHosts, covers,
+};
+use crate::verdict::{GatewayVerdict, ListenerVerdict};
+
+/// The listeners on one port.
+type OnPort<'a> = [(&'a Listener, &'a Attached)];
+
+/// Puts the ports of `gateway` into the table, as far as they are allotted, and its verdict
+/// beside it.
+pub(super) fn serve(gateway: &State, allotted: &BTreeMap<PortOwner, u16>, compiled: &mut Compiled) {
+    let all = gateway.listeners.iter().zip(&gateway.attached);
+    let accepted: Vec<_> =
+        all.filter(|(listener, _)| listener.is_accepted() && gateway.rejected.is_none()).collect();
+    let ports: BTreeSet<u16> = accepted.iter().filter_map(|(listener, _)| listener.port).collect();
+    for port in ports {
+        let owner = gateway.owner(port);
+        compiled.wanted_ports.push((owner.clone(), gateway.name.clone()));
+        let Some(container_port) = allotted.get(&owner) else {
+            continue;
+        };
+        let on_port: Vec<_> =
+            accepted.iter().filter(|(listener, _)| listener.port == Some(port)).copied().collect();
+        let plain = on_port.iter().all(|(listener, _)| listener.protocol == Some(Protocol::Http));
+        let serves = if plain {
+            PortServes::Http(virtual_hosts(&on_port).into())
+        } else {
+            PortServes::Tls(sni_table(&gateway.name, &on_port).into())
+        };
+        compiled.table.ports.insert(*container_port, gateway.port(&owner, serves));
+    }
+    let verdict = verdict(gateway, allotted);
+    compiled.verdicts.gateways.insert(gateway.name.clone(), verdict);
+}
+
+fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> GatewayVerdict {
+    let conditions = gateway.conditions();
+    let accepted = conditions.iter().any(|one| one.type_ == "Accepted" && one.holds);
+    let listeners = gateway.listeners.iter().map(|listener| {
+        let usable = accepted && listener.is_accepted();
+        let owner = listener.port.filter(|_| usable).map(|port| gateway.owner(port));
+        ListenerVerdict {
+            name: listener.name.clone(),
+            host: listener.host.clone(),
+            container_port: owner.as_ref().and_then(|owner| allotted.get(owner)).copied(),
+            owner,
+            servable: usable && listener.is_servable(),
+            attached_routes: listener.attached.len(),
+            supported_kinds: listener.kinds.clone(),
+            conditions: listener.conditions(),
+        }
+    });
+    GatewayVerdict {
+        uid: Arc::clone(&gateway.uid),
+        generation: gateway.generation,
+        accepted,
+        listeners: listeners.collect(),
+        conditions,
+    }
+}
+
+/// Adds the rules of a route under each of its `hosts`, on the listener with this host.
+pub(super) fn add_route(all: &mut VirtualHosts, listener: &str, hosts: &[&str], route: &Route) {
+    for host in hosts {
+        for (rule, matches) in &route.rules {
+            for (entry, matched) in matches.iter().enumerate() {
+                let rank = Rank::new(route.age.clone(), rule.id.index, entry, matched);
+                let place = Place { listener, host };
+                all.add_rule(place, rank, Arc::clone(matched), Arc::clone(rule));
+            }
+        }
+    }
+}
+
+fn virtual_hosts(listeners: &OnPort<'_>) -> VirtualHosts {
+    let mut all = VirtualHosts::default();
+    for (listener, attached) in listeners {
+        all.add_listener(&listener.host);
+        for route in &attached.http {
+            add_route(&mut all, &listener.host, &route.facts.hosts_on(&listener.host), route);
+        }
+    }
+    all
+}
+
+fn sni_table(gateway: &Name, listeners: &OnPort<'_>) -> SniTable {
+    let mut actions = HostIndex::default();
+    for (listener, attached) in listeners {
+        let action = termination(listener, attached).unwrap_or_else(|| nobody(gateway));
+        actions.insert(&listener.host, Arc::new(action));
+    }
+    let mut taken = BTreeSet::new();
+    for (listener, attached) in listeners {
+        for route in &attached.streams {
+            for host in route.facts.hosts_on(&listener.host) {
+                let narrower = if covers(&listener.host, host) { host } else { &*listener.host };
+                if is_of(listener, narrower, listeners) && taken.insert(narrower.to_owned()) {
+                    let action = SniAction::Passthrough(Arc::clone(&route.rule));
+                    actions.insert(narrower, Arc::new(action));
+                }
+            }
+        }
+    }
+    SniTable { actions }
+}
+
+/// Whether no listener with a more specific host takes `host` away from `listener`.
+fn is_of(listener: &Listener, host: &str, listeners: &OnPort<'_>) -> bool {
+    let mut others = listeners.iter().map(|(other, _)| other);
+    !others.any(|other| {
+        other.host != listener.host
+            && covers(&other.host, host)
+            && covers(&listener.host, &other.host)
+    })
+}
+
+fn termination(listener: &Listener, attached: &Attached) -> Option<SniAction> {
+    if listener.protocol != Some(Protocol::Https) || listener.certificates.is_empty() {
+        return None;
+    }
+    Some(SniAction::Terminate(Arc::new(TlsTermination {
+        certificates: listener.certificates.as_slice().into(),
+        client_auth: listener.client_auth.clone()?,
+        hosts: Arc::new(virtual_hosts(&[(listener, attached)])),
+    })))
+}
+
+/// A listener without a certificate or a route keeps its names from the others on its port: the
+/// connection has no backend to go to and is closed.
+fn nobody(gateway: &Name) -> SniAction {
+    let route = ObjectRef::new(Kind::Gateway, gateway.clone());
+    let id = RuleId { route, index: 0, name: None };
+    SniAction::Passthrough(Arc::new(StreamRule { id, backends: Arc::default() }))
+}

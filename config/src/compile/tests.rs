@@ -1,0 +1,6 @@
+//! What objects become: the table and the conditions.
+
+mod gateway;
+mod mirrored;
+mod route;
+mod world;

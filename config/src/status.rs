@@ -1,0 +1,242 @@
+//! From verdicts, and what the objects hold now, to the status patches that are missing.
+//!
+//! Pure: the leader alone applies them. Entries and conditions of other controllers stay as they
+//! are; a condition's time moves only when its status does.
+
+mod conditions;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::compile::Context;
+use crate::model::{Kind, Name, ObjectRef};
+use crate::resources::Resources;
+use crate::table::PortOwner;
+use crate::verdict::{
+    Condition, GatewayVerdict, ListenerVerdict, ParentRef, Rejected, RouteVerdict, Verdicts,
+};
+
+use self::conditions::merged;
+
+#[cfg(test)]
+mod tests;
+
+/// The condition types of a Gateway that are ours.
+const OF_GATEWAY: [&str; 3] = ["Accepted", "Programmed", "InsecureFrontendValidationMode"];
+/// The condition types of a listener that are ours.
+const OF_LISTENER: [&str; 4] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted"];
+/// The condition types of a route's parent entry: the whole entry is ours.
+const OF_PARENT: [&str; 3] = ["Accepted", "ResolvedRefs", "PartiallyInvalid"];
+/// The condition types of a class that are ours.
+const OF_CLASS: [&str; 1] = ["Accepted"];
+
+/// What the gateways and the load balancers say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The ports that gateways have bound, each for this owner.
+    pub bound: BTreeSet<PortOwner>,
+    /// The addresses of each Gateway.
+    pub addresses: BTreeMap<Name, Vec<Address>>,
+}
+
+/// An address of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the type of that name")]
+pub enum Address {
+    IPAddress(String),
+    Hostname(String),
+}
+
+impl Address {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::IPAddress(value) => json!({ "type": "IPAddress", "value": value }),
+            Self::Hostname(value) => json!({ "type": "Hostname", "value": value }),
+        }
+    }
+}
+
+/// A JSON merge patch of an object's status. It names the version that it was made from, so that
+/// a write by somebody else in the meantime is not lost: such a patch is refused and made anew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusPatch {
+    /// Whose status.
+    pub object: ObjectRef,
+    /// The patch.
+    pub body: Value,
+}
+
+/// The patches that are missing, in the order of their objects; `now` is when a condition that
+/// changes is said to have changed.
+pub fn patches(
+    resources: &Resources,
+    verdicts: &Verdicts,
+    observed: &Observed,
+    (context, now): (&Context, Timestamp),
+) -> Vec<StatusPatch> {
+    let mut patches = Vec::new();
+    for (name, verdict) in &verdicts.classes {
+        if let Some(class) = resources.gateway_classes.get(name) {
+            let old = to_json(class.status.as_ref());
+            let wanted = (&*verdict.conditions, &OF_CLASS[..]);
+            let conditions = merged(conditions_of(&old), wanted, verdict.generation, now);
+            let object = ObjectRef::new(Kind::GatewayClass, name.clone());
+            let new = json!({ "conditions": conditions });
+            patches.extend(patch(object, &class.metadata, &old, new));
+        }
+    }
+    for (name, verdict) in &verdicts.gateways {
+        if let Some(gateway) = resources.gateways.get(name) {
+            let old = to_json(gateway.status.as_ref());
+            let addresses = observed.addresses.get(name).map(Vec::as_slice).unwrap_or_default();
+            let new = gateway_status(verdict, &old, (observed, addresses), now);
+            let object = ObjectRef::new(Kind::Gateway, name.clone());
+            patches.extend(patch(object, &gateway.metadata, &old, new));
+        }
+    }
+    for (object, verdict) in &verdicts.routes {
+        let (metadata, old) = match object.kind {
+            Kind::TlsRoute => match resources.tls_routes.get(&object.name) {
+                Some(route) => (&route.metadata, to_json(route.status.as_ref())),
+                None => continue,
+            },
+            _ => match resources.http_routes.get(&object.name) {
+                Some(route) => (&route.metadata, to_json(route.status.as_ref())),
+                None => continue,
+            },
+        };
+        let new = route_status(verdict, &old, &context.controller, now);
+        patches.extend(new.and_then(|new| patch(object.clone(), metadata, &old, new)));
+    }
+    patches
+}
+
+fn to_json<T: serde::Serialize>(status: Option<&T>) -> Value {
+    // Statuses were read from JSON: they can be written as JSON again.
+    serde_json::to_value(status).unwrap_or_default()
+}
+
+fn conditions_of(status: &Value) -> &[Value] {
+    array(status, "conditions")
+}
+
+fn array<'v>(value: &'v Value, field: &str) -> &'v [Value] {
+    value.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The patch, unless the object holds all of it already.
+fn patch(
+    object: ObjectRef,
+    metadata: &kube::core::ObjectMeta,
+    old: &Value,
+    new: Value,
+) -> Option<StatusPatch> {
+    let fields = new.as_object()?;
+    if fields.iter().all(|(field, value)| old.get(field) == Some(value)) {
+        return None;
+    }
+    let version = metadata.resource_version.as_ref();
+    let metadata =
+        version.map_or_else(|| json!({}), |version| json!({ "resourceVersion": version }));
+    Some(StatusPatch { object, body: json!({ "metadata": metadata, "status": new }) })
+}
+
+fn gateway_status(
+    verdict: &GatewayVerdict,
+    old: &Value,
+    (observed, addresses): (&Observed, &[Address]),
+    now: Timestamp,
+) -> Value {
+    let programmed: Vec<_> =
+        verdict.listeners.iter().map(|one| listener_programmed(one, observed)).collect();
+    let mut wanted = verdict.conditions.clone();
+    wanted.push(gateway_programmed(verdict, &programmed, addresses));
+    let listeners = verdict.listeners.iter().zip(programmed).map(|(listener, programmed)| {
+        let old = array(old, "listeners");
+        let old =
+            old.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(&listener.name));
+        let mut wanted = listener.conditions.clone();
+        wanted.push(programmed);
+        let old = old.map(conditions_of).unwrap_or_default();
+        let kinds = listener.supported_kinds.iter();
+        json!({
+            "name": listener.name,
+            "attachedRoutes": listener.attached_routes,
+            "supportedKinds": kinds.map(|kind| json!({
+                "group": "gateway.networking.k8s.io", "kind": kind,
+            })).collect::<Vec<_>>(),
+            "conditions": merged(old, (&wanted, &OF_LISTENER), verdict.generation, now),
+        })
+    });
+    let listeners: Vec<_> = listeners.collect();
+    json!({
+        "conditions": merged(conditions_of(old), (&wanted, &OF_GATEWAY), verdict.generation, now),
+        "listeners": listeners,
+        "addresses": addresses.iter().map(Address::to_json).collect::<Vec<_>>(),
+    })
+}
+
+/// Whether connections to the listener are served.
+fn listener_programmed(listener: &ListenerVerdict, observed: &Observed) -> Condition {
+    let no = |reason, message: &str| Condition::no("Programmed", &Rejected::new(reason, message));
+    let Some(owner) = listener.owner.as_ref().filter(|_| listener.servable) else {
+        return no("Invalid", "the listener is not valid, or what it refers to is not");
+    };
+    if listener.container_port.is_none() {
+        return no("Pending", "no container port is allotted yet");
+    }
+    if !observed.bound.contains(owner) {
+        return no("Pending", "no gateway reports that it has bound the port");
+    }
+    Condition::yes("Programmed", "Programmed")
+}
+
+fn gateway_programmed(
+    verdict: &GatewayVerdict,
+    listeners: &[Condition],
+    addresses: &[Address],
+) -> Condition {
+    let no = |reason, message: &str| Condition::no("Programmed", &Rejected::new(reason, message));
+    if !verdict.accepted || listeners.iter().all(|one| one.reason == "Invalid") {
+        return no("Invalid", "no listener can be served");
+    }
+    if let Some(pending) = listeners.iter().find(|one| one.reason == "Pending") {
+        return no("Pending", &pending.message);
+    }
+    if addresses.is_empty() {
+        return no("AddressNotAssigned", "the LoadBalancer Service has no address yet");
+    }
+    Condition::yes("Programmed", "Programmed")
+}
+
+/// The entries of all controllers with ours renewed; `None` if ours are as they should be.
+fn route_status(
+    verdict: &RouteVerdict,
+    old: &Value,
+    controller: &str,
+    now: Timestamp,
+) -> Option<Value> {
+    let is_ours =
+        |entry: &&Value| entry.get("controllerName").and_then(Value::as_str) == Some(controller);
+    let entries = array(old, "parents");
+    let ours: Vec<&Value> = entries.iter().filter(is_ours).collect();
+    let mut seen: BTreeSet<&ParentRef> = BTreeSet::new();
+    let parents = verdict.parents.iter().filter(|one| seen.insert(&one.parent)).map(|one| {
+        let reference = to_json(Some(&one.parent));
+        let old = ours.iter().find(|entry| entry.get("parentRef") == Some(&reference));
+        let old = old.map(|entry| conditions_of(entry)).unwrap_or_default();
+        json!({
+            "controllerName": controller,
+            "parentRef": reference,
+            "conditions": merged(old, (&one.conditions, &OF_PARENT), verdict.generation, now),
+        })
+    });
+    let wanted: Vec<Value> = parents.collect();
+    if ours.iter().copied().eq(wanted.iter()) {
+        return None;
+    }
+    let foreign = entries.iter().filter(|entry| !is_ours(entry)).cloned();
+    Some(json!({ "parents": foreign.chain(wanted).collect::<Vec<_>>() }))
+}

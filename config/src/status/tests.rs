@@ -1,0 +1,147 @@
+//! Patches: nothing of others is touched, and nothing is written twice.
+
+use super::*;
+use crate::compile::compile;
+use crate::resources::Resources;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn later() -> Timestamp {
+    Timestamp::from_second(1_000).unwrap()
+}
+
+struct World {
+    resources: Resources,
+    observed: Observed,
+}
+
+fn object(value: Value) -> kube::core::DynamicObject {
+    serde_json::from_value(value).unwrap()
+}
+
+fn world() -> World {
+    let mut world = World { resources: Resources::default(), observed: Observed::default() };
+    world.apply(
+        Kind::GatewayClass,
+        json!({
+            "metadata": { "name": "spanway", "generation": 1 },
+            "spec": { "controllerName": crate::compile::CONTROLLER_NAME },
+        }),
+    );
+    world.apply(Kind::Gateway, json!({
+        "metadata": { "name": "gw", "namespace": "infra", "uid": "u", "generation": 2, "resourceVersion": "7" },
+        "spec": { "gatewayClassName": "spanway", "listeners": [{ "name": "http", "protocol": "HTTP", "port": 80 }] },
+    }));
+    world.apply(Kind::ConfigMap, json!({
+        "metadata": { "name": "p", "namespace": "spanway", "labels": { crate::marks::PORT_RECORD: "true" } },
+        "data": { "20080": r#"{"uid":"u","port":80,"transport":"TCP","name":"infra/gw"}"# },
+    }));
+    world
+}
+
+fn route(status: &Value) -> Value {
+    json!({
+        "metadata": { "name": "r", "namespace": "infra", "generation": 4 },
+        "spec": { "parentRefs": [{ "name": "gw" }], "rules": [] },
+        "status": status,
+    })
+}
+
+impl World {
+    fn apply(&mut self, kind: Kind, value: Value) {
+        self.resources.apply(kind, object(value));
+    }
+
+    fn patches(&self, now: Timestamp) -> Vec<StatusPatch> {
+        let context = Context::new("spanway");
+        let verdicts = compile(&self.resources, &context).verdicts;
+        patches(&self.resources, &verdicts, &self.observed, (&context, now))
+    }
+
+    fn patch(&self, kind: Kind, now: Timestamp) -> Option<Value> {
+        let all = self.patches(now);
+        all.into_iter().find(|one| one.object.kind == kind).map(|one| one.body)
+    }
+
+    fn programmed(&self) -> (String, String) {
+        let body = self.patch(Kind::Gateway, NOW).unwrap();
+        let reason = |value: &Value| {
+            let conditions = conditions_of(value);
+            let found = conditions.iter().find(|one| one["type"] == "Programmed").unwrap();
+            found["reason"].as_str().unwrap().to_owned()
+        };
+        (reason(&body["status"]), reason(&body["status"]["listeners"][0]))
+    }
+}
+
+#[test]
+fn what_was_written_is_not_written_again() {
+    let mut world = world();
+    world.apply(Kind::HttpRoute, route(&Value::Null));
+    let first = world.patches(NOW);
+    assert_eq!(first.len(), 3);
+    for patch in first {
+        let mut value = match patch.object.kind {
+            Kind::GatewayClass => json!({ "metadata": { "name": "spanway", "generation": 1 },
+                "spec": { "controllerName": crate::compile::CONTROLLER_NAME } }),
+            Kind::Gateway => {
+                serde_json::to_value(&**world.resources.gateways.get(&patch.object.name).unwrap())
+                    .unwrap()
+            }
+            _ => route(&Value::Null),
+        };
+        value["status"] = patch.body["status"].clone();
+        world.apply(patch.object.kind, value);
+    }
+    assert_eq!(world.patches(later()), []);
+}
+
+#[test]
+fn entries_of_other_controllers_stay() {
+    let foreign = json!({ "controllerName": "example.com/x", "parentRef": { "name": "gw" }, "conditions": [] });
+    let mut world = world();
+    world.apply(Kind::HttpRoute, route(&json!({ "parents": [foreign] })));
+    let body = world.patch(Kind::HttpRoute, NOW).unwrap();
+    assert_eq!(body["status"]["parents"][0], foreign);
+    assert_eq!(body["status"]["parents"][1]["parentRef"], json!({ "name": "gw" }));
+}
+
+#[test]
+fn an_entry_of_ours_goes_with_its_parent() {
+    let ours = json!({ "controllerName": crate::compile::CONTROLLER_NAME, "parentRef": { "name": "old" }, "conditions": [] });
+    let mut world = world();
+    world.apply(Kind::HttpRoute, route(&json!({ "parents": [ours] })));
+    let body = world.patch(Kind::HttpRoute, NOW).unwrap();
+    assert_eq!(body["status"]["parents"].as_array().unwrap().len(), 1);
+    assert_eq!(body["status"]["parents"][0]["parentRef"]["name"], "gw");
+}
+
+#[test]
+fn conditions_of_others_stay_and_time_moves_with_the_status_only() {
+    let held = |type_: &str, status: &str| json!({ "type": type_, "status": status, "reason": "X", "message": "", "observedGeneration": 1, "lastTransitionTime": "2020-01-01T00:00:00Z" });
+    let mut world = world();
+    let mut gateway =
+        serde_json::to_value(&**world.resources.gateways.get(&Name::new("infra", "gw")).unwrap())
+            .unwrap();
+    gateway["status"] = json!({ "conditions": [held("example.com/Foreign", "True"), held("Accepted", "True"), held("Programmed", "True")] });
+    world.apply(Kind::Gateway, gateway);
+    let body = world.patch(Kind::Gateway, later()).unwrap();
+    let conditions = conditions_of(&body["status"]);
+    assert_eq!(conditions[0], held("example.com/Foreign", "True"));
+    assert_eq!(conditions[1]["lastTransitionTime"], "2020-01-01T00:00:00Z");
+    assert_eq!(conditions[1]["observedGeneration"], 2);
+    assert_eq!(conditions[2]["lastTransitionTime"], "1970-01-01T00:16:40Z");
+    assert_eq!(body["metadata"]["resourceVersion"], "7");
+}
+
+#[test]
+fn a_gateway_is_programmed_once_its_ports_are_bound_and_it_has_an_address() {
+    let mut world = world();
+    let pair = |gateway: &str, listener: &str| (gateway.to_owned(), listener.to_owned());
+    assert_eq!(world.programmed(), pair("Pending", "Pending"));
+    world.observed.bound.insert(PortOwner { uid: "u".into(), port: 80 });
+    assert_eq!(world.programmed(), pair("AddressNotAssigned", "Programmed"));
+    let address = Address::IPAddress("192.0.2.1".to_owned());
+    world.observed.addresses.insert(Name::new("infra", "gw"), vec![address]);
+    assert_eq!(world.programmed(), pair("Programmed", "Programmed"));
+}

@@ -1,0 +1,220 @@
+//! The part that carries traffic: listeners, readiness, the report of this gateway.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use config::model::LinkName;
+use config::source::SourceState;
+use discovery::endpoint::build::LinkInput;
+use discovery::report::{GatewayReport, LeaderWord, LinkReport};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::model::Derived;
+use super::serve::{Exported, Services};
+use crate::connection::Connections;
+use crate::drain::{Draining, Phase};
+use crate::listener::{BindReport, Bound, Listeners, Owner};
+use crate::settings::Settings;
+use crate::snapshot::Published;
+use crate::telemetry::Metrics;
+use crate::tls::verifier::{Refusals, Refused};
+
+/// A port that could not be bound is tried again after this, and the age of links is told anew.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Why a gateway is not ready, or that it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Readiness {
+    /// Everything was listed once.
+    pub source_listed: bool,
+    /// A certificate is held.
+    pub certificate_held: bool,
+    /// Every port that the table names was bound, or failed to be.
+    pub listeners_bound: bool,
+    /// The catalog of each link was received, or waited for long enough.
+    pub catalogs_received: bool,
+    /// The leader has confirmed that every slice names this gateway, or was waited for.
+    pub in_slices: bool,
+    /// The gateway leaves.
+    pub leaving: bool,
+}
+
+impl Readiness {
+    /// All but the leader's word: what the leader is told.
+    pub const fn serves(&self) -> bool {
+        self.source_listed && self.certificate_held && self.listeners_bound && self.catalogs_received
+    }
+
+    /// What `/ready` says.
+    pub const fn is_ready(&self) -> bool {
+        self.serves() && self.in_slices && !self.leaving
+    }
+}
+
+/// What was refused on links, by link and reason.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RefusedPeers(Arc<Mutex<BTreeMap<(LinkName, &'static str), u64>>>);
+
+impl RefusedPeers {
+    /// A sink that counts, in `metrics` too.
+    pub(super) fn sink(&self, metrics: Arc<Metrics>) -> Refusals {
+        let counts = self.clone();
+        Refusals::to(move |refused: Refused| {
+            let link = refused.link.unwrap_or_else(|| "unknown".into());
+            let reason = refused.reason.label();
+            metrics.refused_peer(&link, reason);
+            let mut counts = counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.entry((link, reason)).or_default() += 1;
+        })
+    }
+
+    fn of(&self, link: &LinkName) -> Vec<(Arc<str>, u64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_link = counts.iter().filter(|((name, _), _)| name == link);
+        of_link.map(|((_, reason), count)| (Arc::from(*reason), *count)).collect()
+    }
+}
+
+/// What the gateway part follows.
+pub(super) struct Inputs {
+    /// Ticks with every snapshot.
+    pub(super) published_tick: watch::Receiver<u64>,
+    /// What follows from the objects.
+    pub(super) derived: watch::Receiver<Arc<Derived>>,
+    /// How the source is.
+    pub(super) source: watch::Receiver<SourceState>,
+    /// What the leader says of us.
+    pub(super) word: watch::Receiver<LeaderWord>,
+}
+
+/// What it tells.
+pub(super) struct Outputs {
+    /// To the leader.
+    pub(super) report: watch::Sender<GatewayReport>,
+    /// To whoever asks.
+    pub(super) readiness: watch::Sender<Readiness>,
+}
+
+/// The gateway part.
+pub(super) struct Gateway {
+    pub(super) settings: Arc<Settings>,
+    pub(super) published: Arc<Published>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) listeners: Listeners<Connections<Services, Exported>>,
+    pub(super) draining: Draining,
+    pub(super) refused: RefusedPeers,
+}
+
+impl Gateway {
+    /// Keeps listeners and reports current until the drain is over.
+    pub(super) async fn run(mut self, mut inputs: Inputs, outputs: Outputs) {
+        let started = Instant::now();
+        let mut served_since = None;
+        let draining = self.draining.clone();
+        let mut stopped = false;
+        while self.draining.phase() < Phase::Ended {
+            if self.draining.phase() >= Phase::Draining && !stopped {
+                self.listeners.stop();
+                stopped = true;
+            }
+            let bound = if stopped { Vec::new() } else { self.bind(&inputs) };
+            let mut readiness = self.readiness(&inputs, &bound, started);
+            if readiness.serves() {
+                let since = *served_since.get_or_insert_with(Instant::now);
+                let word = inputs.word.borrow().in_slices;
+                readiness.in_slices = word || since.elapsed() >= self.settings.drain.slices;
+            }
+            self.tell(&inputs, &bound, &readiness, &outputs);
+            let phase = draining.phase();
+            tokio::select! {
+                changed = inputs.published_tick.changed() => if changed.is_err() { return },
+                changed = inputs.derived.changed() => if changed.is_err() { return },
+                changed = inputs.source.changed() => if changed.is_err() { return },
+                changed = inputs.word.changed() => if changed.is_err() { return },
+                () = draining.reached(next(phase)) => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    fn bind(&mut self, inputs: &Inputs) -> Vec<BindReport> {
+        // Before everything was listed an empty table says nothing.
+        if !inputs.source.borrow().synced {
+            return Vec::new();
+        }
+        let snapshot = self.published.load_full();
+        self.listeners.sync(&snapshot.table)
+    }
+
+    fn readiness(&self, inputs: &Inputs, bound: &[BindReport], started: Instant) -> Readiness {
+        let derived = inputs.derived.borrow().clone();
+        let waited = started.elapsed() >= self.settings.drain.catalogs;
+        let received = |link: &discovery::link::Link| {
+            derived.known.get(&link.name).is_some_and(|known| known.state.received)
+        };
+        Readiness {
+            source_listed: inputs.source.borrow().synced,
+            certificate_held: self.published.load().credentials.svid().is_some(),
+            listeners_bound: !bound.is_empty(),
+            catalogs_received: waited || derived.links.iter().all(received),
+            in_slices: false,
+            leaving: self.draining.phase() >= Phase::Leaving,
+        }
+    }
+
+    fn tell(&self, inputs: &Inputs, bound: &[BindReport], ready: &Readiness, outputs: &Outputs) {
+        let derived = inputs.derived.borrow().clone();
+        let mut report = GatewayReport {
+            instance: Arc::clone(&self.settings.pod.uid),
+            pod: self.settings.pod.name.clone(),
+            addresses: self.settings.pod.addresses.clone(),
+            serving: ready.serves() && !ready.leaving,
+            draining: ready.leaving,
+            table_version: self.published.load().table.version,
+            bound: Vec::new(),
+            bind_failures: Vec::new(),
+            links: derived.known.values().map(|link| self.link(link)).collect(),
+        };
+        for BindReport { port, owner, bound } in bound {
+            let Owner::Port(owner) = owner else { continue };
+            match bound {
+                Bound::Yes => report.bound.push((*port, owner.clone())),
+                Bound::No(why) => report.bind_failures.push((*port, owner.clone(), why.to_string())),
+            }
+        }
+        outputs.report.send_if_modified(|known| {
+            let changed = *known != report;
+            *known = report;
+            changed
+        });
+        outputs.readiness.send_if_modified(|known| {
+            let changed = known != ready;
+            known.clone_from(ready);
+            changed
+        });
+    }
+
+    fn link(&self, link: &LinkInput) -> LinkReport {
+        let LinkInput { link, state } = link;
+        let age = discovery::freshness::age(state.heard, Instant::now()).unwrap_or_default();
+        self.metrics.link(&link.name, state.connected, age);
+        LinkReport {
+            link: Arc::clone(&link.name),
+            connected: state.connected,
+            problem: state.problem.clone(),
+            age_seconds: age.as_secs(),
+            refused: self.refused.of(&link.name),
+            services: state.catalog.services.len() as u64,
+        }
+    }
+}
+
+const fn next(phase: Phase) -> Phase {
+    match phase {
+        Phase::Serving => Phase::Leaving,
+        Phase::Leaving => Phase::Draining,
+        Phase::Draining | Phase::Ended => Phase::Ended,
+    }
+}

@@ -1,0 +1,375 @@
+//! Brings the snapshot forward, change by change: objects, slices, links and certificates come in,
+//! one published value goes out.
+//!
+//! One task does all of it, in order, so no two moments are ever mixed and no worker waits.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::api::cluster_link::BundleRef;
+use config::compile::{self, Compiled, Context, compile};
+use config::marks::Standing;
+use config::model::identity::TrustDomain;
+use config::model::{BackendKey, Kind, Name};
+use config::resources::{Resources, Slices, Versions};
+use config::table::{PortServes, RoutingTable, SniAction};
+use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
+use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
+use discovery::link::{Link, LinkRejection, links};
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::time::Instant;
+
+use crate::snapshot::{Published, Snapshot};
+use crate::telemetry::Metrics;
+use crate::tls::credentials::{self, Credentials, Fault, PemPair, Termination};
+use crate::tls::svid::Svid;
+use crate::tls::trust::LinkTrust;
+use crate::tls::verifier::Refusals;
+
+/// How long a new table waits for slices of the Services that it is the first to name. Objects of
+/// one `kubectl apply` arrive over several watches, some milliseconds apart.
+const FIRST_SLICES_WAIT: Duration = Duration::from_secs(1);
+
+/// What follows from the objects, for those who write and for those who look.
+#[derive(Clone, Debug, Default)]
+pub struct Derived {
+    /// What was compiled last, published or held back.
+    pub compiled: Arc<Compiled>,
+    /// The links that are sound.
+    pub links: Arc<[Link]>,
+    /// Those that are not.
+    pub rejected_links: Arc<[LinkRejection]>,
+    /// What each link knows.
+    pub known: Links,
+    /// What this cluster exports.
+    pub exports: Exports,
+    /// What is wrong with certificates and links' trust.
+    pub faults: Arc<[Fault]>,
+}
+
+/// The state between two snapshots.
+pub(super) struct Model {
+    pub(super) context: Context,
+    pub(super) own: TrustDomain,
+    pub(super) published: Arc<Published>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) refusals: Refusals,
+    resources: Arc<Resources>,
+    slices: Arc<Slices>,
+    svid: Option<Arc<Svid>>,
+    built: Built,
+    namespaces: NamespaceLabels,
+    mirrors: OrdMap<Name, Mirrored>,
+    offers: Offers,
+    draining: imbl::OrdSet<Arc<str>>,
+    reached: Version,
+    derived: Derived,
+    /// Since when the newest table is held back.
+    held: Option<Instant>,
+}
+
+impl Model {
+    pub(super) fn new(
+        context: Context,
+        own: TrustDomain,
+        (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
+    ) -> Self {
+        Self {
+            context,
+            own,
+            published,
+            metrics,
+            refusals,
+            resources: Arc::default(),
+            slices: Arc::default(),
+            svid: None,
+            built: Built::default(),
+            namespaces: NamespaceLabels::default(),
+            mirrors: OrdMap::new(),
+            offers: Offers::default(),
+            draining: imbl::OrdSet::new(),
+            reached: Version::default(),
+            derived: Derived::default(),
+            held: None,
+        }
+    }
+
+    /// What follows from the objects now.
+    pub(super) const fn derived(&self) -> &Derived {
+        &self.derived
+    }
+
+    /// What each link gets of us.
+    pub(super) const fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    /// When the table that is held back goes out at the latest.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held.map(|since| since + FIRST_SLICES_WAIT)
+    }
+
+    /// Takes in objects: compiles, finds links and exports.
+    pub(super) fn take_resources(&mut self, next: Arc<Resources>) {
+        let before = std::mem::replace(&mut self.resources, next);
+        let now = Arc::clone(&self.resources);
+        let mut touched = Touched::default();
+        changed(&before.services.valid, &now.services.valid, &mut touched.services);
+        changed(&before.service_exports.valid, &now.service_exports.valid, &mut touched.services);
+        if !before.namespaces.valid.ptr_eq(&now.namespaces.valid) {
+            self.namespaces = namespace_labels(&now);
+        }
+        self.take_mirrors(&mut touched);
+        let mut compiled = compile(&now, &self.context);
+        compiled.table.version = self.derived.compiled.table.version + 1;
+        self.derived.compiled = Arc::new(compiled);
+        let (sound, rejected) = links(&now.cluster_links.valid, &self.own, &|wanted: &BundleRef| {
+            let name = Name::new(&self.context.namespace, &wanted.name);
+            let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
+            data.get(wanted.key()).map(|text| text.as_str().into())
+        });
+        self.derived.links = sound.into();
+        self.derived.rejected_links = rejected.into();
+        self.held.get_or_insert_with(Instant::now);
+        self.update(&touched);
+        self.offer(None);
+    }
+
+    /// Takes in slices: endpoints change, no route is compiled.
+    pub(super) fn take_slices(&mut self, next: Arc<Slices>) {
+        let before = std::mem::replace(&mut self.slices, next);
+        let (old, new) = (&before.by_service, &self.slices.by_service);
+        let mut touched = Touched::default();
+        for (service, slices) in new {
+            if old.get(service).is_none_or(|known| !known.ptr_eq(slices)) {
+                touched.services.insert(service.clone());
+            }
+        }
+        touched.services.extend(old.keys().filter(|service| !new.contains_key(*service)).cloned());
+        self.update(&touched);
+        self.offer(Some(&touched.services));
+    }
+
+    /// Takes in what the links know.
+    pub(super) fn take_links(&mut self, next: Links) {
+        let mut touched = Touched::default();
+        let names: BTreeSet<_> = self.derived.known.keys().chain(next.keys()).cloned().collect();
+        for name in &names {
+            touched.link(self.derived.known.get(name), next.get(name));
+        }
+        self.derived.known = next;
+        self.update(&touched);
+    }
+
+    /// Takes in up to where the watches are complete, as it was read before the objects and slices
+    /// that were taken in last.
+    pub(super) fn take_reached(&mut self, reached: &Versions) {
+        let reached = catalog::version(reached);
+        if self.reached != reached {
+            self.reached = reached;
+            self.offer(Some(&BTreeSet::new()));
+        }
+    }
+
+    /// Takes in our own certificate.
+    pub(super) fn take_svid(&mut self, svid: Option<Arc<Svid>>) {
+        self.svid = svid;
+    }
+
+    /// Takes in which gateways of this cluster drain, to be told to all links.
+    pub(super) fn take_draining(&mut self, draining: imbl::OrdSet<Arc<str>>) {
+        self.draining = draining;
+        self.offer(Some(&BTreeSet::new()));
+    }
+
+    /// Puts together what is known and publishes it if anything of it is new.
+    pub(super) fn publish(&mut self, now: Instant) {
+        let current = self.published.load_full();
+        let newest = &self.derived.compiled.table;
+        let waits = self.held.is_some_and(|since| now < since + FIRST_SLICES_WAIT);
+        let hold = waits && self.misses_slices(&current.table);
+        if !hold {
+            self.held = None;
+        }
+        let table = if hold || newest.version == current.table.version {
+            Arc::clone(&current.table)
+        } else {
+            Arc::new(newest.clone())
+        };
+        let inputs = self.credential_inputs(&table);
+        let (credentials, faults) =
+            Credentials::build(&inputs, &current.credentials, &self.refusals, UnixTime::now());
+        self.derived.faults = faults.into();
+        let causes = [
+            (!Arc::ptr_eq(&table, &current.table), "routes"),
+            (!same_endpoints(&self.built, &current), "endpoints"),
+        ];
+        let next = Snapshot {
+            table,
+            endpoints: Arc::new(self.built.table.clone()),
+            credentials: Arc::new(credentials),
+            offers: Arc::new(self.offers.clone()),
+        };
+        let last = self.published.swap(Arc::new(next));
+        for (_, cause) in causes.iter().filter(|(changed, _)| *changed) {
+            self.metrics.swap(cause);
+        }
+        // Dropped here, off the workers, unless a request still reads it.
+        drop(last);
+    }
+
+    fn update(&mut self, touched: &Touched) {
+        for name in &touched.services {
+            self.derived.exports.update(
+                name,
+                self.resources.service_exports.valid.get(name).map(AsRef::as_ref),
+                self.resources.services.valid.get(name).map(AsRef::as_ref),
+                self.slices.by_service.get(name),
+            );
+        }
+        let inputs = Inputs {
+            services: &self.resources.services.valid,
+            slices: &self.slices,
+            exports: &self.derived.exports,
+            links: &self.derived.known,
+            mirrors: &self.mirrors,
+            namespaces: &self.namespaces,
+        };
+        self.built.update(&inputs, touched);
+    }
+
+    fn take_mirrors(&mut self, touched: &mut Touched) {
+        let mirrors: OrdMap<_, _> = self.resources.services.valid.iter().filter_map(mirror).collect();
+        changed_values(&self.mirrors, &mirrors, &mut touched.mirrors);
+        self.mirrors = mirrors;
+    }
+
+    /// Brings what each link gets up to date: these exports, or all where rules may have changed.
+    fn offer(&mut self, only: Option<&BTreeSet<Name>>) {
+        let version = version(&self.resources, &self.slices);
+        let mut offers = Offers::default();
+        for link in self.derived.links.iter() {
+            let known = self.offers.get(&link.name).filter(|_| only.is_some());
+            let mut offer = match (known, only) {
+                (Some(known), Some(names)) => {
+                    let mut offer = Offer::clone(known);
+                    for name in names {
+                        offer.update(&link.export, name, &self.derived.exports, &self.namespaces);
+                    }
+                    offer
+                }
+                _ => Offer::build(&link.export, &self.derived.exports, &self.namespaces),
+            };
+            offer.catalog.version = version.clone();
+            offer.catalog.draining = self.draining.clone();
+            offer.reached = self.reached.clone();
+            offers.insert(Arc::clone(&link.name), Arc::new(offer));
+        }
+        self.offers = offers;
+    }
+
+    /// Whether the newest table names a Service for the first time whose slices nobody has seen.
+    fn misses_slices(&self, current: &RoutingTable) -> bool {
+        let known = current.backends();
+        self.derived.compiled.table.backends().iter().any(|key| {
+            matches!(key, BackendKey::Service(port)
+                if !known.contains(key) && !self.slices.by_service.contains_key(&port.service))
+        })
+    }
+
+    fn credential_inputs(&self, table: &RoutingTable) -> credentials::Inputs {
+        let pem = |pem: &Arc<compile::CertificatePem>| PemPair {
+            chain: Arc::clone(&pem.chain),
+            key: Arc::clone(&pem.key),
+        };
+        let certificates = &self.derived.compiled.certificates;
+        credentials::Inputs {
+            own: self.own.clone(),
+            svid: self.svid.clone(),
+            links: self.derived.links.iter().map(trust).collect(),
+            certificates: certificates.iter().map(|(name, it)| (name.clone(), pem(it))).collect(),
+            terminations: terminations(table),
+        }
+    }
+}
+
+/// Keys under which something else stands now.
+fn changed<T>(
+    old: &OrdMap<Name, Arc<T>>,
+    new: &OrdMap<Name, Arc<T>>,
+    into: &mut BTreeSet<Name>,
+) where
+    Arc<T>: PartialEq,
+{
+    changed_values(old, new, into);
+}
+
+fn changed_values<T: PartialEq>(
+    old: &OrdMap<Name, T>,
+    new: &OrdMap<Name, T>,
+    into: &mut BTreeSet<Name>,
+) {
+    into.extend(old.diff(new).map(|item| match item {
+        DiffItem::Add(name, _)
+        | DiffItem::Remove(name, _)
+        | DiffItem::Update { new: (name, _), .. } => name.clone(),
+    }));
+}
+
+fn namespace_labels(resources: &Resources) -> NamespaceLabels {
+    let labels = resources.namespaces.valid.iter().map(|(name, namespace)| {
+        let labels = namespace.metadata.labels.clone().unwrap_or_default();
+        (Arc::clone(&name.name), Arc::new(labels))
+    });
+    labels.collect()
+}
+
+fn mirror(
+    (name, service): (&Name, &Arc<k8s_openapi::api::core::v1::Service>),
+) -> Option<(Name, Mirrored)> {
+    match Standing::read(&name.namespace, service.metadata.labels.as_ref())? {
+        Standing::Derived { .. } => None,
+        Standing::Mirrored { import, from } => {
+            Some((name.clone(), Mirrored { import, link: from.map(Into::into) }))
+        }
+    }
+}
+
+/// What the watches have seen, as other clusters are told.
+fn version(resources: &Resources, slices: &Slices) -> Version {
+    let mut versions = resources.versions.clone();
+    versions.insert(Kind::EndpointSlice, slices.version);
+    catalog::version(&versions)
+}
+
+fn trust(link: &Link) -> LinkTrust {
+    let certificates = CertificateDer::pem_slice_iter(link.bundle.as_bytes());
+    LinkTrust {
+        link: Arc::clone(&link.name),
+        trust_domain: link.trust_domain.clone(),
+        bundle: certificates.filter_map(Result::ok).collect(),
+        gateways: link.gateways.iter().cloned().collect(),
+    }
+}
+
+fn terminations(table: &RoutingTable) -> HashSet<Termination> {
+    let tls = table.ports.values().filter_map(|port| match &port.serves {
+        PortServes::Tls(table) => Some(table),
+        PortServes::Http(_) | PortServes::Mirrored(_) => None,
+    });
+    let actions = tls.flat_map(|table| table.actions.iter());
+    let ended = actions.filter_map(|(_, action)| match action.as_ref() {
+        SniAction::Terminate(by) => Some(Termination::of(by)),
+        SniAction::Passthrough(_) => None,
+    });
+    ended.collect()
+}
+
+fn same_endpoints(built: &Built, current: &Snapshot) -> bool {
+    built.table.sets.ptr_eq(&current.endpoints.sets)
+        && built.table.links.ptr_eq(&current.endpoints.links)
+}

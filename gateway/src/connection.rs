@@ -1,0 +1,240 @@
+//! What is done with an accepted connection: HTTP, TLS by SNI, a mirrored port, a link.
+
+pub mod first;
+pub mod raw;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::table::{Port, PortServes, SniAction, SniTable, TlsTermination, VirtualHosts};
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpStream;
+
+use self::first::{First, Version};
+use crate::link::far::{self, Exports, Far};
+use crate::listener::peek::{self, Peeked, Replay};
+use crate::listener::{Accepted, Handler, Role};
+use crate::mirrored;
+use crate::snapshot::{Published, Snapshot};
+use crate::splice::Copied;
+use crate::tls::credentials::Termination;
+use crate::tls::link::{LinkProtocol, LinkStream};
+use crate::tls::stream::{Socket, TlsStream};
+use crate::worker::Worker;
+
+/// For a client's first message and for the rest of its handshake, each.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+/// For the first byte of a client that opened its connection ahead.
+pub const FIRST_BYTE_WAIT: Duration = Duration::from_secs(60);
+
+/// Who answers requests, and streams of catalogs.
+pub trait Serve: Send + Sync + 'static {
+    /// Serves HTTP on `io`, to its end.
+    fn http<S: Socket>(&self, io: S, call: HttpConnection) -> impl Future<Output = ()> + Send;
+
+    /// Serves the catalog on an authenticated link connection, to its end.
+    fn catalog(&self, link: LinkStream<TcpStream>) -> impl Future<Output = ()> + Send;
+}
+
+/// All about an HTTP connection that requests on it have in common.
+#[derive(Clone, Debug)]
+pub struct HttpConnection {
+    /// Whose connections to endpoints are used.
+    pub worker: Arc<Worker>,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// Where.
+    pub local: SocketAddr,
+    /// The port as it was when the connection was accepted; its owner stays.
+    pub port: Arc<Port>,
+    /// What the client and we agreed on, if it speaks TLS.
+    pub tls: Option<Tls>,
+    /// Which version of HTTP it speaks.
+    pub version: Version,
+}
+
+/// What is known of a client's TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The name that it asked for.
+    pub sni: Option<Arc<str>>,
+    /// The certificates that it presented, its own first; empty if none.
+    pub peer_chain: Arc<[CertificateDer<'static>]>,
+}
+
+/// The handler of all connections.
+pub struct Connections<V, E> {
+    /// Where each connection loads its snapshot.
+    pub published: Arc<Published>,
+    /// Who answers requests.
+    pub serve: V,
+    /// The far end of links.
+    pub far: Far<E>,
+}
+
+impl HttpConnection {
+    /// The port as it is in `snapshot`, unless it belongs to somebody else by now: then the
+    /// connection carries no more requests.
+    pub fn port_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Port>> {
+        snapshot.table.port(self.local.port()).filter(|port| port.owner == self.port.owner)
+    }
+
+    /// The hosts from which requests on this connection are served, as they are in `snapshot`.
+    /// `None`: nothing serves them any more, or a mirrored port has no rules of its own.
+    pub fn hosts<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<VirtualHosts>> {
+        match &self.port_in(snapshot)?.serves {
+            PortServes::Http(hosts) => Some(hosts),
+            PortServes::Mirrored(port) => port.routes.as_ref(),
+            PortServes::Tls(table) => {
+                let tls = self.tls.as_ref()?;
+                match action(table, tls.sni.as_deref())?.as_ref() {
+                    SniAction::Terminate(termination) => Some(&termination.hosts),
+                    SniAction::Passthrough(_) => None,
+                }
+            }
+        }
+    }
+}
+
+fn action<'a>(table: &'a SniTable, sni: Option<&str>) -> Option<&'a Arc<SniAction>> {
+    table.actions.find(sni.unwrap_or_default())
+}
+
+impl<V: Serve, E: Exports> Handler for Connections<V, E> {
+    async fn handle(self: Arc<Self>, worker: Arc<Worker>, accepted: Accepted) {
+        let Accepted { stream, peer, local, role, guard } = accepted;
+        match role {
+            Role::Link => self.link(stream, peer).await,
+            Role::Port(port) => {
+                let version = Version::Http1;
+                let call = HttpConnection { worker, peer, local, port, tls: None, version };
+                self.port(stream, call).await;
+            }
+        }
+        drop(guard);
+    }
+}
+
+impl<V: Serve, E: Exports> Connections<V, E> {
+    async fn port(&self, stream: TcpStream, call: HttpConnection) {
+        let port = Arc::clone(&call.port);
+        match &port.serves {
+            PortServes::Http(_) => self.plain(stream, call).await,
+            PortServes::Tls(table) => self.tls(stream, table, call).await,
+            PortServes::Mirrored(mirrored) => {
+                match mirrored::decide(stream, mirrored, &self.published, &call.worker).await {
+                    mirrored::Taken::Http(io, version) => {
+                        self.serve.http(io, HttpConnection { version, ..call }).await;
+                    }
+                    mirrored::Taken::Raw(io, chosen) => {
+                        let snapshot = self.published.load_full();
+                        let key = &mirrored.backend;
+                        raw::carry(io, &call.worker, &snapshot, key, chosen).await;
+                    }
+                    mirrored::Taken::Nothing(why) => {
+                        tracing::debug!(peer = %call.peer, why, "nothing to do for a connection");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn plain(&self, stream: TcpStream, call: HttpConnection) {
+        let mut first = First::new(stream);
+        match tokio::time::timeout(FIRST_BYTE_WAIT, first.version()).await {
+            Ok(Ok(Some(version))) => {
+                let call = HttpConnection { version, ..call };
+                self.serve.http(first.replay(), call).await;
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, peer = %call.peer, "client went"),
+            Err(_) => tracing::debug!(peer = %call.peer, "client said nothing"),
+        }
+    }
+
+    async fn tls(&self, stream: TcpStream, table: &SniTable, call: HttpConnection) {
+        let peeked = match peek::peek(stream, HANDSHAKE_WAIT).await {
+            Ok(peeked) => peeked,
+            Err(error) => {
+                tracing::debug!(%error, peer = %call.peer, "no TLS connection");
+                return;
+            }
+        };
+        match action(table, peeked.sni.as_deref()).map(AsRef::as_ref) {
+            Some(SniAction::Terminate(termination)) => {
+                self.terminate(peeked, termination, call).await;
+            }
+            Some(SniAction::Passthrough(rule)) => {
+                let snapshot = self.published.load_full();
+                raw::pass(peeked.replay(), &call.worker, &snapshot, rule).await;
+            }
+            None => {
+                tracing::debug!(sni = ?peeked.sni, peer = %call.peer, "nobody has this name");
+                abort(peeked.replay());
+            }
+        }
+    }
+
+    async fn terminate(
+        &self,
+        peeked: Peeked<TcpStream>,
+        termination: &TlsTermination,
+        call: HttpConnection,
+    ) {
+        let sni = peeked.sni.as_deref().map(Arc::from);
+        let config = {
+            let snapshot = self.published.load();
+            snapshot.credentials.https(&Termination::from(termination)).cloned()
+        };
+        let Some(config) = config else {
+            tracing::debug!(?sni, "no certificate for this name");
+            abort(peeked.replay());
+            return;
+        };
+        let stream: TlsStream<TcpStream> = match peeked.terminate(config, HANDSHAKE_WAIT).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, peer = %call.peer, "no TLS connection");
+                return;
+            }
+        };
+        let version = match stream.alpn() {
+            Some(b"h2") => Version::Http2,
+            _ => Version::Http1,
+        };
+        let tls = Some(Tls { sni, peer_chain: stream.peer_chain().into() });
+        self.serve.http(stream, HttpConnection { tls, version, ..call }).await;
+    }
+
+    async fn link(&self, stream: TcpStream, peer: SocketAddr) {
+        let listener = self.published.load().credentials.link_listener().cloned();
+        let Some(listener) = listener else {
+            tracing::debug!(%peer, "a link was called before we have an identity");
+            stream.abort();
+            return;
+        };
+        let link = match listener.accept(stream, HANDSHAKE_WAIT).await {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::debug!(%error, %peer, "no link connection");
+                return;
+            }
+        };
+        match link.protocol {
+            LinkProtocol::Catalog => self.serve.catalog(link).await,
+            LinkProtocol::Calls => {
+                let name = Arc::clone(&link.peer.link);
+                let copied = Copied::default();
+                let ended = far::serve(link, &self.far, &copied).await;
+                tracing::debug!(?ended, link = %name, up = copied.up(), down = copied.down());
+            }
+        }
+    }
+}
+
+/// A client that nobody serves learns it at once.
+fn abort(replay: Replay<TcpStream>) {
+    replay.abort();
+}

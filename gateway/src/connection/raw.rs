@@ -1,0 +1,85 @@
+//! Connections whose bytes are copied, whatever they mean.
+
+use std::sync::Arc;
+
+use config::model::BackendKey;
+use config::table::StreamRule;
+use discovery::endpoint::Reach;
+
+use crate::http::failure::Failure;
+use crate::link::hello::Hello;
+use crate::listener::peek::Replay;
+use crate::snapshot::Snapshot;
+use crate::splice::{Copied, Splice, splice};
+use crate::tls::stream::Socket;
+use crate::upstream::{self, Chosen, Connection};
+use crate::worker::Worker;
+
+/// Endpoints that are tried for one connection: nothing was sent, so another may do as well.
+pub const ENDPOINTS_TRIED: usize = 3;
+
+/// An endpoint and the connection to it, with what the endpoint has said already.
+pub type Dialled = (Chosen, Replay<Connection>);
+
+/// Connects to an endpoint of `key`.
+pub async fn dial(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    key: &BackendKey,
+) -> Result<Dialled, Failure> {
+    let mut tried: Vec<Reach> = Vec::new();
+    let mut failure = Failure::NoEndpoint;
+    while tried.len() < ENDPOINTS_TRIED {
+        let chosen = upstream::choose(worker, snapshot, key, &tried)?;
+        let reach = &chosen.endpoint.reach;
+        if tried.contains(reach) {
+            break;
+        }
+        match upstream::connect(worker, snapshot, reach, &Hello::default()).await {
+            Ok(connection) => return Ok((chosen, Replay::new(connection, Vec::new()))),
+            Err(error) => {
+                failure = error.failure();
+                tried.push(reach.clone());
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// Copies between a client and an endpoint of `key`, or the one that was dialled already.
+pub async fn carry<S: Socket>(
+    io: S,
+    worker: &Worker,
+    snapshot: &Arc<Snapshot>,
+    key: &BackendKey,
+    dialled: Option<Dialled>,
+) {
+    let dialled = match dialled {
+        Some(dialled) => Ok(dialled),
+        None => dial(worker, snapshot, key).await,
+    };
+    match dialled {
+        Ok((chosen, connection)) => {
+            let copied = Copied::default();
+            let done = splice(io, connection, Splice::default(), &copied).await;
+            let endpoint = &chosen.endpoint.id;
+            let (up, down) = (copied.up(), copied.down());
+            tracing::debug!(?done, %key, %endpoint, up, down, "a copied connection ended");
+        }
+        Err(failure) => {
+            tracing::debug!(%key, flag = failure.flag(), "no endpoint for a connection");
+            io.abort();
+        }
+    }
+}
+
+/// Copies between a client and a backend of `rule`.
+pub async fn pass<S: Socket>(io: S, worker: &Worker, snapshot: &Arc<Snapshot>, rule: &StreamRule) {
+    match upstream::split::split(&rule.backends, worker.chance()) {
+        Ok((_, key)) => carry(io, worker, snapshot, key, None).await,
+        Err(failure) => {
+            tracing::debug!(route = %rule.id.route, flag = failure.flag(), "no backend");
+            io.abort();
+        }
+    }
+}

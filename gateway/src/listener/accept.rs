@@ -1,0 +1,206 @@
+//! Accepts connections and hands each to the worker with the least to do.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::table::Port;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Owner;
+use super::limits::{Admitted, Limiter};
+use crate::drain::{Draining, Open, Phase};
+use crate::snapshot::Published;
+use crate::tls::stream::Socket;
+use crate::upstream::tcp;
+use crate::worker::{Worker, Workers};
+
+/// Between two tries when the system has no descriptors or memory: long enough for some to
+/// come free, short enough to go unnoticed.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub stream: TcpStream,
+    /// Who connected; an IPv4 address where it is one.
+    pub peer: SocketAddr,
+    /// Where: the port says whose it is.
+    pub local: SocketAddr,
+    /// What it was accepted for, and stays.
+    pub role: Role,
+    /// Counts it as open.
+    pub guard: Guard,
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    _admitted: Admitted,
+    _open: Open,
+}
+
+/// What a connection was accepted for.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// For the owner of a port.
+    Port(Arc<Port>),
+    /// For a link.
+    Link,
+}
+
+/// What is done with connections.
+pub trait Handler: Send + Sync + 'static {
+    /// Serves one, to its end. It is dropped once the drain has ended.
+    fn handle(
+        self: Arc<Self>,
+        worker: Arc<Worker>,
+        accepted: Accepted,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+pub(super) struct Context<H> {
+    pub(super) published: Arc<Published>,
+    pub(super) handler: Arc<H>,
+    pub(super) draining: Draining,
+    pub(super) limits: Limiter,
+}
+
+impl<H> Clone for Context<H> {
+    fn clone(&self) -> Self {
+        Self {
+            published: Arc::clone(&self.published),
+            handler: Arc::clone(&self.handler),
+            draining: self.draining.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+/// Accepts until it is told to stop or the drain begins. Connections that the kernel has taken by
+/// then are accepted too, as their clients know nothing.
+pub(super) async fn run<H: Handler>(
+    listener: TcpListener,
+    owner: Owner,
+    context: Context<H>,
+    workers: Arc<Workers>,
+    stop: CancellationToken,
+) {
+    let listener = match AsyncFd::new(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, ?owner, "a listening socket cannot be watched");
+            return;
+        }
+    };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = context.draining.reached(Phase::Draining) => break,
+            accepted = accept(&listener) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => context.hand_over(&workers, &owner, stream, peer),
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, ?owner, "accepting pauses");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+    while let Ok((stream, peer)) = listener.get_ref().accept() {
+        context.hand_over(&workers, &owner, stream, peer);
+    }
+}
+
+async fn accept(listener: &AsyncFd<TcpListener>) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    loop {
+        let mut ready = listener.readable().await?;
+        if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
+            return accepted;
+        }
+    }
+}
+
+/// Whether only the one connection is concerned, which its client gave up.
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+impl<H: Handler> Context<H> {
+    fn hand_over(
+        &self,
+        workers: &Workers,
+        owner: &Owner,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+    ) {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let admitted = match self.limits.admit(peer.ip()) {
+            Ok(admitted) => admitted,
+            Err(reached) => {
+                tracing::debug!(%peer, limit = reached.label(), "too many connections");
+                return;
+            }
+        };
+        let guard = Guard { _admitted: admitted, _open: self.draining.open() };
+        let Some(seat) = workers.least_loaded() else { return };
+        let context = self.clone();
+        let owner = owner.clone();
+        seat.run(move |worker| async move {
+            let draining = context.draining.clone();
+            let Some(accepted) = context.prepare(&owner, stream, peer, guard) else { return };
+            tokio::select! {
+                () = context.handler.handle(worker, accepted) => {}
+                () = draining.reached(Phase::Ended) => {}
+            }
+        });
+    }
+
+    /// On the worker's own runtime: there the connection is watched from now on.
+    fn prepare(
+        &self,
+        owner: &Owner,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        guard: Guard,
+    ) -> Option<Accepted> {
+        let prepared = || {
+            stream.set_nonblocking(true)?;
+            let local = stream.local_addr()?;
+            let stream = TcpStream::from_std(stream)?;
+            tcp::prepare(&stream)?;
+            Ok::<_, io::Error>((stream, local))
+        };
+        let (stream, local) = match prepared() {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::debug!(%error, %peer, "connection was gone when it was accepted");
+                return None;
+            }
+        };
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        let role = match owner {
+            Owner::Link => Role::Link,
+            Owner::Port(owner) => {
+                let snapshot = self.published.load();
+                match snapshot.table.port(local.port()).filter(|port| port.owner == *owner) {
+                    Some(port) => Role::Port(Arc::clone(port)),
+                    // Its owner went between the two: nobody is there any more.
+                    None => {
+                        stream.abort();
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(Accepted { stream, peer, local, role, guard })
+    }
+}

@@ -1,0 +1,3 @@
+module spanway/tests/clusters/images
+
+go 1.26.0
