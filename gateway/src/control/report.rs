@@ -73,7 +73,7 @@ pub fn to_wire(report: &GatewayReport) -> wire::ReportRequest {
 
 /// Reads a report. A port of a transport that we do not know is left out, as a later version
 /// may have more of them.
-pub fn from_wire(report: wire::ReportRequest) -> Result<GatewayReport, BadReport> {
+pub fn from_wire(report: &wire::ReportRequest) -> Result<GatewayReport, BadReport> {
     let address = |text: &String| {
         text.parse().map_err(|_: AddrParseError| BadReport::Address {
             instance: report.instance.clone(),

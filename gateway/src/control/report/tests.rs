@@ -39,7 +39,7 @@ fn report() -> GatewayReport {
 
 #[test]
 fn a_report_arrives_as_it_was_sent() {
-    assert_eq!(from_wire(to_wire(&report())), Ok(report()));
+    assert_eq!(from_wire(&to_wire(&report())), Ok(report()));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_port_of_an_unknown_transport_is_left_out() {
     let mut sent = to_wire(&report());
     for transport in [1, 99] {
         sent.bound[0].owner.as_mut().unwrap().transport = transport;
-        let read = from_wire(sent.clone()).unwrap();
+        let read = from_wire(&sent).unwrap();
         assert_eq!(read.bound, [(20_001, owner("b", 443))]);
     }
 }
@@ -57,7 +57,7 @@ fn a_number_that_is_no_port_is_refused() {
     let mut sent = to_wire(&report());
     sent.bound[0].container_port = 65_536;
     let expected = BadReport::Port { instance: "uid-1".to_owned(), port: 65_536 };
-    assert_eq!(from_wire(sent), Err(expected));
+    assert_eq!(from_wire(&sent), Err(expected));
 }
 
 #[test]
@@ -65,14 +65,14 @@ fn a_port_without_an_owner_is_refused() {
     let mut sent = to_wire(&report());
     sent.bind_failures[0].owner = None;
     let expected = BadReport::Owner { instance: "uid-1".to_owned(), port: 20_002 };
-    assert_eq!(from_wire(sent), Err(expected));
+    assert_eq!(from_wire(&sent), Err(expected));
 }
 
 #[test]
 fn an_address_that_is_none_is_refused() {
     let mut sent = to_wire(&report());
     sent.addresses[1] = "gateway".to_owned();
-    assert!(matches!(from_wire(sent), Err(BadReport::Address { .. })));
+    assert!(matches!(from_wire(&sent), Err(BadReport::Address { .. })));
 }
 
 #[test]

@@ -150,11 +150,11 @@ fn token_review(status: &serde_json::Value) -> serde_json::Value {
 #[tokio::test]
 async fn the_api_server_is_asked_about_our_audience_alone() {
     let user = "system:serviceaccount:spanway:gateway";
-    let (review, asked) = reviewed(token_review(&serde_json::json!({
+    let (answer, asked) = reviewed(token_review(&serde_json::json!({
         "authenticated": true, "audiences": [AUDIENCE], "user": {"username": user},
     })))
     .await;
-    assert_eq!(review, Ok(super::tests::review(user)));
+    assert_eq!(answer, Ok(review(user)));
     assert_eq!(asked["spec"]["audiences"], serde_json::json!([AUDIENCE]));
     assert_eq!(asked["spec"]["token"], "a-token");
 }

@@ -127,9 +127,10 @@ impl Server {
         let body = body.collect_bytes().await.unwrap();
         let mut object = self.object.lock().unwrap();
         let (code, answer) = match head.method {
-            http::Method::GET => {
-                object.clone().map_or((404, status(404, "NotFound")), |found| (200, found))
-            }
+            http::Method::GET => match object.clone() {
+                Some(found) => (200, found),
+                None => (404, status(404, "NotFound")),
+            },
             http::Method::POST => {
                 *object = object.take().or_else(|| self.rival.lock().unwrap().take());
                 if object.is_some() {
