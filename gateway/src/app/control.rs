@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use config::compile::Context;
 use config::gateway_service::{RoleBindingSettings, ServiceSettings};
-use config::leader::{self, Leadership};
+use config::leader::{Elector, Leadership};
 use config::marks::{MANAGED_BY, MANAGER};
 use config::model::Name;
 use config::model::identity::SpiffeId;
@@ -125,8 +125,7 @@ async fn open_authority(settings: &Settings, client: Option<&Client>) -> anyhow:
     };
     let bundle = bundle_store(settings, client);
     loop {
-        let terms =
-            Terms { now: UnixTime::now(), life: AUTHORITY_LIFE, serial: rand::random() };
+        let terms = Terms { now: UnixTime::now(), life: AUTHORITY_LIFE, serial: rand::random() };
         let opened = match store.open(&settings.trust_domain, terms).await {
             Ok(authority) => bundle.publish(&authority.bundle()).await.map(|()| authority),
             Err(error) => Err(error),
@@ -155,17 +154,12 @@ fn controllers(settings: &Settings, client: Option<&Client>) -> Controllers {
 
 /// Keeps known whether this process leads: in a directory it is alone.
 fn lead(settings: &Arc<Settings>, source: &Open, wires: &Wires, (tasks, stop): Tasks<'_>) {
-    let Some(client) = source.client.clone() else {
-        wires.leading.send_replace(true);
-        wires.leader.send_replace(Some(Arc::clone(&settings.control.advertise)));
-        return;
+    let identity = &settings.control.advertise;
+    let (elector, leadership) = match source.client.clone() {
+        Some(client) => Elector::new(client, &settings.namespace, LEASE, identity),
+        None => Elector::always(identity),
     };
-    let (election, leadership) = leader::Election::new(
-        client,
-        &Name::new(&settings.namespace, LEASE),
-        &settings.control.advertise,
-    );
-    tasks.spawn(election.run(stop.clone()));
+    tasks.spawn(elector.run(stop.clone()));
     tasks.spawn(follow_leader(leadership, wires.leading.clone(), wires.leader.clone()));
 }
 
@@ -176,8 +170,9 @@ async fn follow_leader(
 ) {
     loop {
         let now = leadership.borrow_and_update().clone();
-        leader.send_replace(now.holder.clone());
-        leading.send_if_modified(|known| std::mem::replace(known, now.leads) != now.leads);
+        let leads = now.leads(tokio::time::Instant::now());
+        leader.send_replace(now.holder);
+        leading.send_if_modified(|known| std::mem::replace(known, leads) != leads);
         if leadership.changed().await.is_err() {
             leading.send_replace(false);
             return;

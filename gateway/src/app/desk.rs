@@ -119,7 +119,11 @@ fn read(message: pb::ReportRequest) -> GatewayReport {
         serving: message.serving,
         draining: message.draining,
         table_version: message.table_version,
-        bound: message.bound.into_iter().map(|it| (port(it.container_port), owner(it.owner))).collect(),
+        bound: message
+            .bound
+            .into_iter()
+            .map(|it| (port(it.container_port), owner(it.owner)))
+            .collect(),
         bind_failures: message.bind_failures.into_iter().map(failure).collect(),
         links: message.links.into_iter().map(link).collect(),
     }

@@ -44,7 +44,10 @@ pub struct Readiness {
 impl Readiness {
     /// All but the leader's word: what the leader is told.
     pub const fn serves(&self) -> bool {
-        self.source_listed && self.certificate_held && self.listeners_bound && self.catalogs_received
+        self.source_listed
+            && self.certificate_held
+            && self.listeners_bound
+            && self.catalogs_received
     }
 
     /// What `/ready` says.
@@ -181,7 +184,9 @@ impl Gateway {
             let Owner::Port(owner) = owner else { continue };
             match bound {
                 Bound::Yes => report.bound.push((*port, owner.clone())),
-                Bound::No(why) => report.bind_failures.push((*port, owner.clone(), why.to_string())),
+                Bound::No(why) => {
+                    report.bind_failures.push((*port, owner.clone(), why.to_string()))
+                }
             }
         }
         outputs.report.send_if_modified(|known| {

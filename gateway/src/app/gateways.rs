@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use config::compile::{Context, compile};
-use config::gateway_service::{
-    self, RoleBindingSettings, ServiceSettings, plan_role_bindings,
-};
+use config::gateway_service::{self, RoleBindingSettings, ServiceSettings, plan_role_bindings};
 use config::model::{Kind, Name, ObjectRef};
 use config::status::{self, Observed};
 use config::table::PortOwner;
@@ -31,7 +29,7 @@ impl Gateways for GatewayWork {
         compile(seen.resources, &self.context).wanted_ports.into_iter().collect()
     }
 
-    fn round(&self, seen: &Seen<'_>, ports: &Ports) -> (Vec<Change>, Vec<StatusPatch>) {
+    fn round(&self, seen: &Seen<'_>, _ports: &Ports) -> (Vec<Change>, Vec<StatusPatch>) {
         let compiled = compile(seen.resources, &self.context);
         let services = gateway_service::plan(seen.resources, &compiled.verdicts, &self.services);
         let mut changes = Vec::new();
@@ -45,27 +43,21 @@ impl Gateways for GatewayWork {
             changes.extend(bindings.apply.iter().filter_map(|it| apply(Kind::RoleBinding, it)));
             changes.extend(bindings.delete.iter().map(|name| delete(Kind::RoleBinding, name)));
         }
-        let observed = observed(seen, ports, services.addresses);
-        let patches =
-            status::patches(seen.resources, &compiled.verdicts, &observed, (&self.context, seen.now));
+        let observed = observed(seen, services.addresses);
+        let patches = status::patches(
+            seen.resources,
+            &compiled.verdicts,
+            &observed,
+            (&self.context, seen.now),
+        );
         (changes, patches.into_iter().map(patch).collect())
     }
 }
 
-fn observed(
-    seen: &Seen<'_>,
-    ports: &Ports,
-    addresses: BTreeMap<Name, Vec<status::Address>>,
-) -> Observed {
-    let serving = || seen.reports.values().filter(|report| !report.draining);
-    let bound = serving().flat_map(|report| report.bound.iter().map(|(port, _)| *port)).collect();
-    let failures = serving().flat_map(|report| &report.bind_failures);
-    Observed {
-        addresses,
-        bound,
-        bind_failures: failures.map(|(port, _, why)| (*port, why.clone())).collect(),
-        exhausted: ports.exhausted.iter().cloned().collect(),
-    }
+fn observed(seen: &Seen<'_>, addresses: BTreeMap<Name, Vec<status::Address>>) -> Observed {
+    let serving = seen.reports.values().filter(|report| !report.draining);
+    let bound = serving.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
+    Observed { bound: bound.collect(), addresses }
 }
 
 fn patch(patch: status::StatusPatch) -> StatusPatch {
@@ -77,14 +69,16 @@ fn patch(patch: status::StatusPatch) -> StatusPatch {
     }
 }
 
-fn apply<T: Serialize + kube::Resource<DynamicType = ()>>(kind: Kind, object: &T) -> Option<Change> {
+fn apply<T: Serialize + kube::Resource<DynamicType = ()>>(
+    kind: Kind,
+    object: &T,
+) -> Option<Change> {
     let mut value = serde_json::to_value(object).ok()?;
     let TypeMeta { api_version, kind: name } =
         TypeMeta { api_version: T::api_version(&()).into(), kind: T::kind(&()).into() };
-    value.as_object_mut()?.extend([
-        ("apiVersion".to_owned(), json!(api_version)),
-        ("kind".to_owned(), json!(name)),
-    ]);
+    value
+        .as_object_mut()?
+        .extend([("apiVersion".to_owned(), json!(api_version)), ("kind".to_owned(), json!(name))]);
     let meta = object.meta();
     let name = Name::new(meta.namespace.as_deref()?, meta.name.as_deref()?);
     Some(Change::Apply(Object { reference: ObjectRef::new(kind, name), value }))

@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::desk::{self, Desk};
 use crate::control::client::{self, connect};
+use crate::control::generated::ReportRequest;
 use crate::control::generated::report_reply::Word;
 use crate::identity::rotate::Controllers;
 use crate::tls::svid::Svid;
@@ -108,7 +109,7 @@ async fn converse(
         }
     };
     let (reports, waiting) = mpsc::channel(WAITING_MAX);
-    reports.send(desk::write(&state.borrow_and_update().clone())).await.ok()?;
+    reports.send(newest(&mut state)).await.ok()?;
     let replies = client.report(ReceiverStream::new(waiting)).await;
     let mut replies = replies
         .inspect_err(|status| tracing::debug!(%status, address, "a report was not taken"))
@@ -127,11 +128,15 @@ async fn converse(
             },
             changed = state.changed() => {
                 changed.ok()?;
-                reports.send(desk::write(&state.borrow_and_update().clone())).await.ok()?;
+                reports.send(newest(&mut state)).await.ok()?;
             }
             () = tokio::time::sleep(REPORT_EVERY) => {
-                reports.send(desk::write(&state.borrow_and_update().clone())).await.ok()?;
+                reports.send(newest(&mut state)).await.ok()?;
             }
         }
     }
+}
+
+fn newest(state: &mut watch::Receiver<GatewayReport>) -> ReportRequest {
+    desk::write(&state.borrow_and_update())
 }
