@@ -132,18 +132,18 @@ fn on_port(container_port: u16, port: &Port, asked: &Asked) -> Explanation {
                 ("TLS, passed through".to_owned(), vec![], answer)
             }
         },
-        PortServes::Mirrored(mirrored) => match &mirrored.routes {
-            Some(hosts) => {
-                let (tried, answer) = by_rules(hosts, asked);
-                ("calls to a mirrored Service, ruled by routes".to_owned(), tried, answer)
-            }
-            None => {
-                let target = Target::Endpoints(mirrored.backend.clone());
-                let chances = vec![Chance { target, chance: 1.0 }];
-                let answer = Answer::Backends { rule: None, chances };
-                ("calls to a mirrored Service, ruled by no route".to_owned(), vec![], answer)
-            }
-        },
+        PortServes::Mirrored(mirrored) => {
+            let (tried, answer) = mirrored.routes.as_ref().map_or_else(
+                || {
+                    let target = Target::Endpoints(mirrored.backend.clone());
+                    let chances = vec![Chance { target, chance: 1.0 }];
+                    (vec![], Answer::Backends { rule: None, chances })
+                },
+                |hosts| by_rules(hosts, asked),
+            );
+            let ruled = if mirrored.routes.is_some() { "routes" } else { "no route" };
+            (format!("calls to a mirrored Service, ruled by {ruled}"), tried, answer)
+        }
     };
     Explanation { container_port, owner: port.name.clone(), serves, tried, answer }
 }

@@ -170,9 +170,9 @@ fn holds(held: &Service, wanted: &Service) -> bool {
     let (Some(spec), Some(wanted_spec)) = (&held.spec, &wanted.spec) else {
         return false;
     };
-    let ports = |spec: &ServiceSpec| -> Vec<(Option<String>, i32, Option<IntOrString>)> {
+    let ports = |spec: &ServiceSpec| {
         let ports = spec.ports.iter().flatten();
-        ports.map(|one| (one.name.clone(), one.port, one.target_port.clone())).collect()
+        ports.map(|one| (one.name.clone(), one.port, one.target_port.clone())).collect::<Vec<_>>()
     };
     let finalizers = held.metadata.finalizers.as_ref();
     has(held.metadata.labels.as_ref(), wanted.metadata.labels.as_ref())

@@ -84,7 +84,7 @@ pub fn patches(
             let conditions = merged(conditions_of(&old), wanted, verdict.generation, now);
             let object = ObjectRef::new(Kind::GatewayClass, name.clone());
             let new = json!({ "conditions": conditions });
-            patches.extend(patch(object, &class.metadata, &old, new));
+            patches.extend(patch(object, &class.metadata, &old, &new));
         }
     }
     for (name, verdict) in &verdicts.gateways {
@@ -93,7 +93,7 @@ pub fn patches(
             let addresses = observed.addresses.get(name).map(Vec::as_slice).unwrap_or_default();
             let new = gateway_status(verdict, &old, (observed, addresses), now);
             let object = ObjectRef::new(Kind::Gateway, name.clone());
-            patches.extend(patch(object, &gateway.metadata, &old, new));
+            patches.extend(patch(object, &gateway.metadata, &old, &new));
         }
     }
     for (object, verdict) in &verdicts.routes {
@@ -108,7 +108,7 @@ pub fn patches(
             },
         };
         let new = route_status(verdict, &old, &context.controller, now);
-        patches.extend(new.and_then(|new| patch(object.clone(), metadata, &old, new)));
+        patches.extend(new.and_then(|new| patch(object.clone(), metadata, &old, &new)));
     }
     patches
 }
@@ -131,7 +131,7 @@ fn patch(
     object: ObjectRef,
     metadata: &kube::core::ObjectMeta,
     old: &Value,
-    new: Value,
+    new: &Value,
 ) -> Option<StatusPatch> {
     let fields = new.as_object()?;
     if fields.iter().all(|(field, value)| old.get(field) == Some(value)) {

@@ -14,6 +14,9 @@ use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::Resources;
 use crate::verdict::Rejected;
 
+/// A certificate as it is signed.
+pub(super) type Der = Arc<[u8]>;
+
 /// A certificate chain and its private key, as PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CertificatePem {
@@ -87,7 +90,7 @@ fn read(secret: &Secret) -> Result<CertificatePem, String> {
 }
 
 /// The certificates in `pem`, at least one, each of them well-formed.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Arc<[u8]>>, String> {
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<Der>, String> {
     let mut all = Vec::new();
     for one in CertificateDer::pem_slice_iter(pem) {
         let one = one.map_err(|error| format!("is no PEM: {error}"))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Compiled;
-use super::certificate::{certificates, permitted};
+use super::certificate::{Der, certificates, permitted};
 use super::reference::{CertificateRef, port_number};
 use crate::api::gateway::gateway as gw;
 use crate::model::{Kind, Name, ObjectRef};
@@ -42,7 +42,7 @@ pub(super) fn of_port(
             Err(rejected) => problem = problem.or(Some(rejected)),
         }
     }
-    let authorities: Arc<[Arc<[u8]>]> = authorities.into();
+    let authorities: Arc<[Der]> = authorities.into();
     let auth = match (authorities.is_empty(), asked.fallback) {
         (true, _) => None,
         (false, true) => Some(ClientAuth::Fallback(authorities)),
@@ -74,7 +74,7 @@ fn read(
     gateway: &Name,
     reference: &CertificateRef,
     compiled: &mut Compiled,
-) -> Result<Vec<Arc<[u8]>>, Rejected> {
+) -> Result<Vec<Der>, Rejected> {
     if !reference.group.is_empty() || reference.kind != "ConfigMap" {
         let message = format!("CA certificates of kind {} are not supported", reference.kind);
         return Err(Rejected::new("InvalidCACertificateKind", message));

@@ -66,6 +66,9 @@ struct Modifier {
     remove: Vec<String>,
 }
 
+/// A field as a change holds it.
+type Changed = (HeaderName, HeaderValue);
+
 #[derive(serde::Deserialize)]
 struct Field {
     name: String,
@@ -84,8 +87,8 @@ fn change<M: Serialize>(modifier: Option<M>) -> Result<Arc<HeaderChange>, Reject
 }
 
 /// Of several entries of one name the first counts (Gateway API).
-fn fields(fields: &[Field]) -> Result<Vec<(HeaderName, HeaderValue)>, Rejected> {
-    let mut read: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(fields.len());
+fn fields(fields: &[Field]) -> Result<Vec<Changed>, Rejected> {
+    let mut read: Vec<Changed> = Vec::with_capacity(fields.len());
     for field in fields {
         let name = name(&field.name)?;
         if field.value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {

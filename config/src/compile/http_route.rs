@@ -17,12 +17,15 @@ use crate::table::{
 };
 use crate::verdict::{Condition, Rejected};
 
+/// A rule, and each of the matches that lead to it.
+pub(super) type Matched = (Arc<Rule>, Vec<Arc<Match>>);
+
 /// A route that was judged.
 pub(super) struct Route {
     pub(super) facts: Facts,
     pub(super) age: Age,
     /// What can be served; a rule that cannot answers 500 where its matches are known.
-    pub(super) rules: Vec<(Arc<Rule>, Vec<Arc<Match>>)>,
+    pub(super) rules: Vec<Matched>,
     /// How many rules are to be served as they stand.
     sound: usize,
     /// The first thing that is not supported.

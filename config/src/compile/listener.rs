@@ -92,7 +92,7 @@ pub(super) fn read(
     let port = port_number(spec.port);
     if port.is_none() {
         let message = format!("{} is no port number", spec.port);
-        rejected = rejected.or(Some(Rejected::new("PortUnavailable", message)));
+        rejected = rejected.or_else(|| Some(Rejected::new("PortUnavailable", message)));
     }
     let mut certificates = Vec::new();
     let mut client_auth = Some(ClientAuth::NotAsked);
@@ -103,7 +103,8 @@ pub(super) fn read(
         let frontend = tls.and_then(|tls| tls.frontend.as_ref());
         let asked = client_auth::of_port(resources, gateway, frontend, (port, compiled));
         if let (None, Some(problem)) = (&asked.auth, &asked.problem) {
-            rejected = rejected.or(Some(Rejected::new("NoValidCACertificate", &*problem.message)));
+            rejected =
+                rejected.or_else(|| Some(Rejected::new("NoValidCACertificate", &*problem.message)));
         }
         unresolved = unresolved.or(asked.problem);
         client_auth = asked.auth;

@@ -19,10 +19,13 @@ use crate::verdict::{ParentRef, Rejected};
 /// A parent whose calls a route rules, and the one port that is meant if not all.
 type Ruled = (ObjectRef, Option<u16>);
 
+/// A route, and the one port that it rules if not all.
+type OnPort = (Option<u16>, Arc<Route>);
+
 /// Which routes rule the calls to which import or mirrored Service.
 #[derive(Default)]
 pub(super) struct Parents {
-    routes: BTreeMap<ObjectRef, Vec<(Option<u16>, Arc<Route>)>>,
+    routes: BTreeMap<ObjectRef, Vec<OnPort>>,
 }
 
 impl Parents {

@@ -8,13 +8,13 @@ use kube::core::ObjectMeta;
 use crate::marks::{MANAGED_BY, MANAGER};
 use crate::model::{Kind, Name, ObjectRef};
 
-/// The one ClusterRole that is bound, and the name of each RoleBinding.
+/// The one `ClusterRole` that is bound, and the name of each `RoleBinding`.
 pub const SECRET_READER: &str = "spanway-secret-reader";
 
 /// Who is to read Secrets, and where at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleBindingSettings {
-    /// The ServiceAccounts of gateways and controllers.
+    /// The `ServiceAccount`s of gateways and controllers.
     pub service_accounts: Vec<Name>,
     /// The namespaces in which we may read Secrets; `None` for all.
     pub namespaces: Option<BTreeSet<String>>,
@@ -31,7 +31,7 @@ pub struct RoleBindingPlan {
     pub refused: Vec<ObjectRef>,
 }
 
-/// Plans the RoleBindings for the Secrets among `wanted`; `held` are those of ours that exist.
+/// Plans the `RoleBinding`s for the Secrets among `wanted`; `held` are those of ours that exist.
 pub fn plan_role_bindings(
     wanted: &BTreeSet<ObjectRef>,
     held: &BTreeSet<Name>,
