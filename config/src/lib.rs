@@ -25,6 +25,8 @@ pub mod source;
 
 pub mod writer;
 
+pub mod leader;
+
 pub mod table;
 
 pub mod verdict;

@@ -135,9 +135,7 @@ async fn gather<'a>(calls: Vec<impl Future<Output = Done<'a>>>, outcome: &mut Ou
     }
 }
 
-async fn in_time(
-    change: impl Future<Output = Result<(), StoreError>>,
-) -> Result<(), StoreError> {
+async fn in_time(change: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
     let late = |_| StoreError::Failed(format!("no answer within {CHANGE_TIMEOUT:?}"));
     tokio::time::timeout(CHANGE_TIMEOUT, change).await.map_err(late)?
 }

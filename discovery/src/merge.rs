@@ -7,6 +7,7 @@ use config::model::Name;
 use imbl::OrdMap;
 
 use crate::catalog::{CatalogPort, CatalogService, Transport};
+use crate::export::ExportReason;
 
 /// One cluster of the set and what it exports to us; our own cluster is one of them.
 #[derive(Clone, Debug)]
@@ -68,40 +69,10 @@ pub struct ImportedPort {
 /// A contradiction between exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// What is contradicted.
-    pub reason: ConflictReason,
+    /// What is contradicted: one of the reasons of `Conflict`.
+    pub reason: ExportReason,
     /// Which cluster contradicts the oldest export, and how: a sentence.
     pub message: String,
-}
-
-/// What exports contradict each other in, as the MCS API names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is the reason of that name in the MCS API")]
-pub enum ConflictReason {
-    PortConflict,
-    TypeConflict,
-    SessionAffinityConflict,
-    SessionAffinityConfigConflict,
-    InternalTrafficPolicyConflict,
-    TrafficDistributionConflict,
-    LabelsConflict,
-    AnnotationsConflict,
-}
-
-impl ConflictReason {
-    /// The reason as it stands in a condition.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::PortConflict => "PortConflict",
-            Self::TypeConflict => "TypeConflict",
-            Self::SessionAffinityConflict => "SessionAffinityConflict",
-            Self::SessionAffinityConfigConflict => "SessionAffinityConfigConflict",
-            Self::InternalTrafficPolicyConflict => "InternalTrafficPolicyConflict",
-            Self::TrafficDistributionConflict => "TrafficDistributionConflict",
-            Self::LabelsConflict => "LabelsConflict",
-            Self::AnnotationsConflict => "AnnotationsConflict",
-        }
-    }
 }
 
 impl Import {
@@ -180,8 +151,8 @@ pub(crate) fn merge_service(exports: &[(Exporter, &CatalogService)]) -> Option<I
 fn contradictions(
     oldest: &CatalogService,
     younger: &CatalogService,
-) -> impl Iterator<Item = (ConflictReason, &'static str)> {
-    use ConflictReason as Reason;
+) -> impl Iterator<Item = (ExportReason, &'static str)> {
+    use ExportReason as Reason;
     let (old_affinity, affinity) =
         (oldest.session_affinity_seconds, younger.session_affinity_seconds);
     let both_affine = old_affinity.is_some() && affinity.is_some();
@@ -239,7 +210,7 @@ fn merge_port(import: &mut Import, cluster: &Arc<str>, port: &CatalogPort) {
     if let Some(known) = contradiction {
         let described = describe(port);
         import.conflicts.push(Conflict {
-            reason: ConflictReason::PortConflict,
+            reason: ExportReason::PortConflict,
             message: format!("cluster `{cluster}` exports {described}, an older export {known}"),
         });
     }

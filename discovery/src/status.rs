@@ -66,7 +66,7 @@ fn fulfil(
         let known = conditions.iter_mut().find(|known| known.type_ == kind);
         let since = known.as_ref().filter(|known| known.status == status);
         let since = since.map_or(Time(now), |known| known.last_transition_time.clone());
-        let wished = Condition {
+        let next = Condition {
             type_: kind.into(),
             status: status.into(),
             reason,
@@ -75,8 +75,8 @@ fn fulfil(
             last_transition_time: since,
         };
         match known {
-            Some(known) => *known = wished,
-            None => conditions.push(wished),
+            Some(known) => *known = next,
+            None => conditions.push(next),
         }
     }
     (conditions != current).then_some(conditions)
@@ -114,7 +114,12 @@ pub fn exports(
 fn export_wishes(import: Option<&Import>) -> Vec<Wish> {
     let mut wishes = vec![
         Wish::new("Valid", true, "Valid", "the Service can be exported"),
-        Wish::new("Ready", true, "Exported", "it stands in the catalog of the links that may see it"),
+        Wish::new(
+            "Ready",
+            true,
+            "Exported",
+            "it stands in the catalog of the links that may see it",
+        ),
     ];
     wishes.extend(import.map(conflict));
     wishes.extend(import.map(carriage));
@@ -123,8 +128,7 @@ fn export_wishes(import: Option<&Import>) -> Vec<Wish> {
 
 /// Whether exporters contradict each other: the first reason, and all sentences.
 fn conflict(import: &Import) -> Wish {
-    let messages: Vec<&str> =
-        import.conflicts.iter().map(|conflict| &*conflict.message).collect();
+    let messages: Vec<&str> = import.conflicts.iter().map(|conflict| &*conflict.message).collect();
     match import.conflicts.first() {
         Some(first) => Wish::new("Conflict", true, first.reason.label(), messages.join("; ")),
         None => Wish::new("Conflict", false, "NoConflicts", "all exports agree"),

@@ -27,7 +27,7 @@ use crate::worker::Worker;
 /// For a client's first message and for the rest of its handshake, each.
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// For the first byte of a client that opened its connection ahead.
-pub const FIRST_BYTE_WAIT: Duration = Duration::from_secs(60);
+pub const FIRST_BYTE_WAIT: Duration = Duration::from_mins(1);
 
 /// Who answers requests, and streams of catalogs.
 pub trait Serve: Send + Sync + 'static {

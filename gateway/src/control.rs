@@ -4,6 +4,7 @@
 //! `SPANWAY_BLESS=1 cargo test -p spanway --lib control`.
 
 pub mod client;
+pub mod report;
 pub mod server;
 
 #[expect(

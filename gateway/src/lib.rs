@@ -34,3 +34,7 @@ pub mod telemetry;
 pub mod control;
 
 pub mod identity;
+
+pub mod settings;
+
+pub mod app;

@@ -51,7 +51,7 @@ pub async fn decide(
         AppProtocol::Opaque(_) if port.routes.is_none() => Taken::Raw(first.replay(), None),
         AppProtocol::Unset if port.routes.is_none() => {
             match tokio::time::timeout(FIRST_BYTES_WAIT, sniff(&mut first)).await {
-                Ok(kind) => taken(first, kind),
+                Ok(kind) => taken(first, &kind),
                 Err(_) => server_first(first, &port.backend, published, worker).await,
             }
         }
@@ -86,9 +86,9 @@ async fn sniff_late(first: &mut First) -> io::Result<Kind> {
     tokio::time::timeout(REQUEST_LINE_WAIT, sniff(first)).await.unwrap_or(Ok(Kind::Raw))
 }
 
-fn taken(first: First, kind: io::Result<Kind>) -> Taken {
+fn taken(first: First, kind: &io::Result<Kind>) -> Taken {
     match kind {
-        Ok(Kind::Http(version)) => Taken::Http(first.replay(), version),
+        Ok(Kind::Http(version)) => Taken::Http(first.replay(), *version),
         Ok(Kind::Raw | Kind::Undecided) => Taken::Raw(first.replay(), None),
         Err(_) => Taken::Nothing("the client went"),
     }

@@ -1,6 +1,16 @@
-//! The generated code is what the description says.
+//! The generated code is what the description says, and a version what decides a catalog.
 
 use std::path::Path;
+
+use super::*;
+
+#[test]
+fn a_version_counts_the_kinds_that_decide_a_catalog() {
+    let seen: Versions = Kind::ALL.into_iter().map(|kind| (kind, 7_u64)).collect();
+    let kinds: Vec<_> = version(&seen).keys().map(ToString::to_string).collect();
+    let expected = ["ClusterLink", "EndpointSlice", "Namespace", "Service", "ServiceExport"];
+    assert_eq!(kinds, expected);
+}
 
 /// How `generated.rs` came to be. `SPANWAY_BLESS=1` writes it anew.
 #[test]

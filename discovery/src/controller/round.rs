@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use config::api::cluster_link::{BundleRef, Import as ImportRules};
 use config::api::ClusterLink;
+use config::api::cluster_link::{BundleRef, Import as ImportRules};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
 use config::model::{LinkName, Name};
@@ -141,8 +141,7 @@ pub fn round(seen: &Seen<'_>, were_ready: &WereReady, gateways: &impl Gateways) 
     let (mirrors, problems) = mirrors(&links.remotes, &namespaces);
 
     let (ports, allotment, mut troubles) = allot(seen, gateways);
-    let pods =
-        (seen.settings.world == World::Kubernetes).then_some(&resources.pods.valid);
+    let pods = (seen.settings.world == World::Kubernetes).then_some(&resources.pods.valid);
     let in_reach = slices::gateways(pods, seen.reports, seen.slices, were_ready);
     let observed = observed(seen);
     let mut planned = plan::plan(&plan::Inputs {
@@ -190,8 +189,7 @@ impl Statuses<'_> {
         standing: &Seating,
     ) -> Vec<StatusPatch> {
         let resources = seen.resources;
-        let seated: BTreeSet<Name> =
-            standing.iter().map(|(service, ..)| service.clone()).collect();
+        let seated: BTreeSet<Name> = standing.iter().map(|(service, ..)| service.clone()).collect();
         let import_facts = ImportFacts {
             observed: &resources.service_imports.valid,
             imports,
@@ -223,8 +221,7 @@ fn read_links(seen: &Seen<'_>) -> Links {
         let object = seen.resources.config_maps.get(&name)?;
         object.data.as_ref()?.get(reference.key()).map(|text| Arc::from(text.as_str()))
     };
-    let (sound, rejections) =
-        link::links(&objects.valid, &seen.settings.trust_domain, &bundle);
+    let (sound, rejections) = link::links(&objects.valid, &seen.settings.trust_domain, &bundle);
     let sound: BTreeSet<LinkName> = sound.into_iter().map(|link| link.name).collect();
     let rejected: BTreeMap<LinkName, LinkRejection> = rejections
         .into_iter()
@@ -260,7 +257,9 @@ fn own_exports(seen: &Seen<'_>) -> (OrdMap<Name, Arc<CatalogService>>, ExportVer
     let mut own: OrdMap<Name, Arc<CatalogService>> =
         standing.into_iter().filter(|(name, _)| unreadable(name)).collect();
     let mut verdicts = ExportVerdicts::new();
-    for (name, object) in exports.valid.iter().filter(|(name, _)| !services.broken.contains_key(*name)) {
+    for (name, object) in
+        exports.valid.iter().filter(|(name, _)| !services.broken.contains_key(*name))
+    {
         match export(object, services.get(name).map(|service| &**service)) {
             Ok(export) => drop(own.insert(name.clone(), export.service)),
             Err(rejection) => drop(verdicts.insert(name.clone(), rejection)),
@@ -338,9 +337,10 @@ fn allot(seen: &Seen<'_>, gateways: &impl Gateways) -> (Ports, Allotment, Vec<Pr
         let message = format!("no container port is left for port {}", owner.port);
         problem(owner, PORTS_EXHAUSTED, message)
     });
-    let failures = seen.reports.values().flat_map(|report| {
-        report.bind_failures.iter().map(move |failure| (&report.pod, failure))
-    });
+    let failures = seen
+        .reports
+        .values()
+        .flat_map(|report| report.bind_failures.iter().map(move |failure| (&report.pod, failure)));
     let failed = failures.filter_map(|(pod, (port, owner, why))| {
         let message = format!("{pod} cannot bind {port} for port {}: {why}", owner.port);
         problem(owner, BIND_FAILED, message)

@@ -37,12 +37,13 @@ struct Server {
 }
 
 impl Server {
-    fn put(&self, reference: ObjectRef, mut value: Value) {
+    fn put(&self, reference: &ObjectRef, mut value: Value) {
         let mut held = self.held.lock().unwrap();
         held.version += 1;
         let version = held.version.to_string();
-        let old = held.objects.get(&reference);
-        let uid = old.map_or_else(|| json!(format!("uid-{version}")), |old| old["metadata"]["uid"].clone());
+        let old = held.objects.get(reference);
+        let uid = old
+            .map_or_else(|| json!(format!("uid-{version}")), |old| old["metadata"]["uid"].clone());
         value["metadata"]["uid"] = uid;
         value["metadata"]["resourceVersion"] = version.into();
         if reference.kind == Kind::Service && value["spec"]["clusterIP"].is_null() {
@@ -105,7 +106,7 @@ impl Store for Server {
             Change::Create(object)
             | Change::Apply(object)
             | Change::Replace(object)
-            | Change::Release(object) => self.put(reference.clone(), object.value.clone()),
+            | Change::Release(object) => self.put(reference, object.value.clone()),
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Store for Server {
             return Err(StoreError::Conflict(patch.object.to_string()));
         };
         object["status"] = patch.status.clone();
-        self.put(patch.object.clone(), object);
+        self.put(&patch.object, object);
         Ok(())
     }
 }
@@ -180,7 +181,7 @@ impl Cluster {
         };
         let server = Server { held: Arc::new(Mutex::new(held)), resources, slices };
         server.put(
-            ObjectRef::new(Kind::ClusterLink, Name::new("", "west")),
+            &ObjectRef::new(Kind::ClusterLink, Name::new("", "west")),
             json!({
                 "apiVersion": "spanway.dev/v1alpha1", "kind": "ClusterLink",
                 "metadata": {"name": "west"},
@@ -349,7 +350,7 @@ async fn a_link_that_is_not_sound_any_more_withdraws_nothing() {
     let west = Name::new("", "west");
     let mut link = cluster.server.get(Kind::ClusterLink, &west).unwrap();
     link["spec"]["bundle"] = "".into();
-    cluster.server.put(ObjectRef::new(Kind::ClusterLink, west.clone()), link);
+    cluster.server.put(&ObjectRef::new(Kind::ClusterLink, west.clone()), link);
     cluster
         .until(|resources| {
             let status = resources.cluster_links.get(&west).and_then(|link| link.status.clone());
@@ -369,7 +370,7 @@ async fn a_service_that_a_user_took_over_stays() {
     cluster.until_word(|word| word.in_slices).await;
     let mut service = cluster.server.get(Kind::Service, &web()).unwrap();
     service["spec"]["selector"] = json!({"app": "web"});
-    cluster.server.put(ObjectRef::new(Kind::Service, web()), service);
+    cluster.server.put(&ObjectRef::new(Kind::Service, web()), service);
     cluster.until_slices(|slices| standing(slices).len() == 1).await;
     cluster.states.send_replace(link_state(false));
     cluster.until(|resources| resources.services.valid.len() == 1).await;

@@ -139,6 +139,12 @@ impl Touched {
         }));
     }
 
+    /// What changes with namespaces or their labels: the services of links that select by them.
+    pub fn namespaces(&mut self, links: &Links) {
+        let selecting = links.values().filter(|it| it.link.import.namespaces.selector.is_some());
+        self.imports.extend(selecting.flat_map(|it| it.state.catalog.services.keys()).cloned());
+    }
+
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

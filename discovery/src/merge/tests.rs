@@ -45,7 +45,7 @@ fn import_of(exports: Vec<(&str, CatalogService)>) -> Import {
     merge(&members).services.remove(&name).unwrap()
 }
 
-fn reasons(import: &Import) -> Vec<ConflictReason> {
+fn reasons(import: &Import) -> Vec<ExportReason> {
     import.conflicts.iter().map(|conflict| conflict.reason).collect()
 }
 
@@ -71,7 +71,7 @@ fn the_oldest_export_decides_the_type() {
     young.headless = true;
     let import = import_of(vec![("west", young), ("east", service(1, vec![tcp("http", 80)]))]);
     assert!(!import.headless);
-    assert_eq!(reasons(&import), [ConflictReason::TypeConflict]);
+    assert_eq!(reasons(&import), [ExportReason::TypeConflict]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn of_equally_old_exports_the_clusters_name_decides() {
     west.traffic_distribution = Some("PreferClose".into());
     let import = import_of(vec![("west", west), ("east", service(1, vec![tcp("http", 80)]))]);
     assert_eq!(import.traffic_distribution, None);
-    assert_eq!(reasons(&import), [ConflictReason::TrafficDistributionConflict]);
+    assert_eq!(reasons(&import), [ExportReason::TrafficDistributionConflict]);
 }
 
 #[test]
@@ -92,10 +92,10 @@ fn every_contradicted_field_is_named() {
     young.annotations = OrdMap::unit("note".into(), "x".into());
     let import = import_of(vec![("west", young), ("east", service(1, vec![tcp("http", 80)]))]);
     let expected = [
-        ConflictReason::SessionAffinityConflict,
-        ConflictReason::InternalTrafficPolicyConflict,
-        ConflictReason::LabelsConflict,
-        ConflictReason::AnnotationsConflict,
+        ExportReason::SessionAffinityConflict,
+        ExportReason::InternalTrafficPolicyConflict,
+        ExportReason::LabelsConflict,
+        ExportReason::AnnotationsConflict,
     ];
     assert_eq!(reasons(&import), expected);
     assert_eq!(import.session_affinity_seconds, None);
@@ -109,7 +109,7 @@ fn affinity_timeouts_conflict_only_where_both_have_affinity() {
     let mut young = service(2, vec![tcp("http", 80)]);
     young.session_affinity_seconds = Some(60);
     let import = import_of(vec![("west", young), ("east", old)]);
-    assert_eq!(reasons(&import), [ConflictReason::SessionAffinityConfigConflict]);
+    assert_eq!(reasons(&import), [ExportReason::SessionAffinityConfigConflict]);
     assert_eq!(import.session_affinity_seconds, Some(10));
 }
 
@@ -132,7 +132,7 @@ fn a_port_of_the_same_name_and_another_number_gets_no_traffic() {
     ]);
     assert_eq!(import.ports.len(), 1);
     assert_eq!(clusters_of(&import, 80), ["east"]);
-    assert_eq!(reasons(&import), [ConflictReason::PortConflict]);
+    assert_eq!(reasons(&import), [ExportReason::PortConflict]);
     assert_eq!(
         import.conflicts[0].message,
         "cluster `west` exports port `http` 8080/TCP, an older export port `http` 80/TCP"
@@ -146,7 +146,7 @@ fn a_port_of_the_same_number_and_another_name_is_a_conflict() {
         ("east", service(1, vec![tcp("http", 80)])),
     ]);
     assert_eq!(&*import.ports[0].port.name, "http");
-    assert_eq!(reasons(&import), [ConflictReason::PortConflict]);
+    assert_eq!(reasons(&import), [ExportReason::PortConflict]);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn is_reserved(key: &str) -> bool {
 }
 
 /// Whether Kubernetes takes it as the key of a label.
-fn is_key(key: &str) -> bool {
+pub(super) fn is_key(key: &str) -> bool {
     let (domain, name) = key.split_once('/').map_or((None, key), |(d, n)| (Some(d), n));
     name.len() <= LABEL_LENGTH_MAX
         && is_word(name, false)

@@ -10,7 +10,7 @@ use imbl::OrdMap;
 use crate::catalog::CatalogService;
 use crate::merge::{Exporter, Import, merge_service};
 
-use super::{NamespaceView, Namespaces, Problem};
+use super::{NamespaceView, Namespaces, Problem, marks};
 
 /// Namespaces that nobody else's services enter unless a link names them: a foreign service there
 /// could pass for a part of the cluster itself.
@@ -55,7 +55,7 @@ pub fn imported(remote: &Remote, namespaces: &Namespaces) -> OrdMap<Name, Arc<Ca
     remote
         .services
         .iter()
-        .filter(|(name, _)| enters(name))
+        .filter(|(name, service)| enters(name) && is_sound(name, service))
         .map(|(name, service)| (name.clone(), Arc::clone(service)))
         .collect()
 }
@@ -65,6 +65,18 @@ fn enters(rules: &ImportRules, name: &Name, view: &NamespaceView) -> bool {
     let named = rules.namespaces.names.iter().any(|known| known == namespace);
     let guarded = view.guarded || GUARDED.contains(&namespace);
     (named || !guarded) && rules.namespaces.contains(namespace, view.label())
+}
+
+/// Whether objects can be made of an export: an API server would refuse what is not sound in it,
+/// again and again.
+fn is_sound(name: &Name, service: &CatalogService) -> bool {
+    is_service_name(&name.name)
+        && service.ports.iter().all(|port| {
+            let protocol = port.app_protocol.as_deref().unwrap_or_default();
+            port.number > 0
+                && (port.name.is_empty() || is_label(&port.name))
+                && (protocol.is_empty() || marks::is_key(protocol))
+        })
 }
 
 /// The mirrored Services that the rules of all links ask for, by name. `remotes` holds only what
@@ -156,9 +168,15 @@ fn expand(template: &str, service: &str, cluster: &str) -> String {
 
 /// Whether a Service may be called so: a DNS label that begins with a letter.
 fn is_service_name(name: &str) -> bool {
+    is_label(name) && name.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// Whether it is a DNS label.
+fn is_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     name.len() <= NAME_LENGTH_MAX
         && name.bytes().all(inner)
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.is_empty()
+        && !name.starts_with('-')
         && !name.ends_with('-')
 }

@@ -36,7 +36,8 @@ pub(super) fn short_digest(parts: &[&str]) -> String {
         joined.extend_from_slice(part.as_bytes());
     }
     let hash = digest(&SHA256, &joined);
-    hash.as_ref().iter().take(DIGEST_LENGTH).map(|byte| format!("{byte:02x}")).collect()
+    let digits = hash.as_ref().iter().take(DIGEST_LENGTH).flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// The reserved name of the Service that holds an import's IP.

@@ -39,13 +39,17 @@ pub(super) fn wanted<'a>(
     inputs: &Inputs<'a>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<Name, Wanted<'a>> {
-    let derived =
-        imports_here(inputs).filter(|(_, import)| !import.headless).map(|(name, import)| {
+    let derived = imports_here(inputs)
+        .filter(|(_, import)| !import.headless && !import.ports.is_empty())
+        .map(|(name, import)| {
             (derived_name(name), Wanted { role: Role::Derived, service: name, from: None, import })
         });
     let mut wanted: BTreeMap<Name, Wanted<'a>> = derived.collect();
     for (name, mirror) in inputs.mirrors {
         let Some(view) = inputs.namespaces.get(&*name.namespace) else { continue };
+        if mirror.import.ports.is_empty() {
+            continue;
+        }
         if view.freed.contains(&*name.name) || wanted.contains_key(name) {
             let message = format!("the name `{}` is kept free in its namespace", name.name);
             problems.push(Problem::new(&mirror.service, "NameKeptFree", message));

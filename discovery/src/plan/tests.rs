@@ -338,7 +338,7 @@ fn slices_name_the_gateways_that_have_the_port_bound() {
     assert_eq!(world.round(), "apply EndpointSlice DERIVED-#\napply EndpointSlice web-#\n");
     assert_eq!(world.round(), "");
     assert_eq!(seated(&world.observed.slices), world.plan().seating);
-    let slice = world.observed.slices.by_service[&web()].values().next().unwrap().clone();
+    let slice = world.observed.slices.by_service[&web()].values().next().unwrap();
     let labels = slice.metadata.labels.as_ref().unwrap();
     let expected = json!({
         "kubernetes.io/service-name": "web",
@@ -560,4 +560,15 @@ fn an_exporter_cannot_say_what_steers_controllers() {
     let labels = world.observed.imports[&web()].metadata.labels.clone().unwrap();
     let keys: Vec<&str> = labels.keys().map(String::as_str).collect();
     assert_eq!(keys, ["ok", "spanway.dev/managed-by", "team"]);
+}
+
+#[test]
+fn an_export_of_which_no_object_can_be_made_is_not_imported() {
+    for (name, port, number) in [("Web", "http", 80), ("web", "http", 0), ("web", "-", 80)] {
+        let mut world = World::importing(&[]);
+        let services = exported(1, &[(port, number, Transport::Tcp)]);
+        let service = services.values().next().cloned().unwrap();
+        world.remotes[0].services = OrdMap::unit(Name::new("shop", name), service);
+        assert_eq!(world.round(), "", "{name} {port} {number}");
+    }
 }

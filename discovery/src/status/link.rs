@@ -108,7 +108,8 @@ fn wishes(facts: &LinkFacts<'_>, name: &LinkName, state: Option<&LinkState>) -> 
 }
 
 fn reachable(views: &[(bool, Trouble<'_>)]) -> Wish {
-    let trouble = views.iter().filter(|(connected, _)| !connected).find_map(|(_, trouble)| *trouble);
+    let trouble =
+        views.iter().filter(|(connected, _)| !connected).find_map(|(_, trouble)| *trouble);
     let connected = views.iter().any(|(connected, _)| *connected);
     match (connected, trouble) {
         (true, None) => Wish::new("Reachable", true, "Connected", "the catalog stream stands"),
@@ -144,9 +145,12 @@ fn synced(state: Option<&LinkState>) -> Wish {
     match (state.freshness, reset) {
         (_, Some((reason, sentence))) => Wish::new("Synced", false, reason, &**sentence),
         (Freshness::Fresh, None) => Wish::new("Synced", true, "Fresh", "its catalog is current"),
-        (Freshness::Stale { .. }, None) => {
-            Wish::new("Synced", false, "Stale", "nothing was heard for a while; what is known is kept")
-        }
+        (Freshness::Stale { .. }, None) => Wish::new(
+            "Synced",
+            false,
+            "Stale",
+            "nothing was heard for a while; what is known is kept",
+        ),
         (Freshness::Lost, None) => {
             let message = "nothing was heard for too long: the staleness policy applies";
             Wish::new("Synced", false, "Lost", message)

@@ -44,7 +44,7 @@ fn exported(cluster: &str, number: u16, transport: Transport) -> Member {
     Member { cluster: cluster.into(), services: OrdMap::unit(web(), Arc::new(service)) }
 }
 
-fn read<T: serde::de::DeserializeOwned>(spec: Value, conditions: &Value) -> OrdMap<Name, Arc<T>> {
+fn read<T: serde::de::DeserializeOwned>(spec: &Value, conditions: &Value) -> OrdMap<Name, Arc<T>> {
     let object = json!({
         "metadata": {
             "name": "web", "namespace": "shop", "generation": 3,
@@ -64,7 +64,7 @@ fn said(patches: &[StatusPatch], kind: &str) -> String {
 }
 
 fn export_patch(imports: &Imports, conditions: &Value, now: i64) -> Vec<StatusPatch> {
-    exports(&read(json!({}), conditions), &ExportVerdicts::new(), imports, at(now))
+    exports(&read(&json!({}), conditions), &ExportVerdicts::new(), imports, at(now))
 }
 
 #[test]
@@ -109,7 +109,10 @@ fn conditions_of_others_stay() {
 #[test]
 fn a_conflict_stands_on_every_export() {
     let members = [exported("west", 80, Transport::Tcp), exported("east", 81, Transport::Tcp)];
-    assert_eq!(said(&export_patch(&merge(&members), &json!([]), 5), "Conflict"), "True/PortConflict");
+    assert_eq!(
+        said(&export_patch(&merge(&members), &json!([]), 5), "Conflict"),
+        "True/PortConflict"
+    );
 }
 
 #[test]
@@ -121,7 +124,7 @@ fn a_rejected_export_says_why() {
         message: "there is no Service shop/web".into(),
     };
     let rejected = [(web(), rejection)].into();
-    let patches = exports(&read(json!({}), &json!([])), &rejected, &Imports::default(), at(5));
+    let patches = exports(&read(&json!({}), &json!([])), &rejected, &Imports::default(), at(5));
     assert_eq!(said(&patches, "Valid"), "False/NoService");
     assert_eq!(said(&patches, "Ready"), "False/Failed");
 }
@@ -129,7 +132,7 @@ fn a_rejected_export_says_why() {
 fn import_patch(member: Member, seated: bool, problems: &[Problem]) -> Vec<StatusPatch> {
     let spec = json!({"type": "ClusterSetIP", "ports": [], "ips": ["10.96.0.7"]});
     let facts = ImportFacts {
-        observed: &read(spec, &json!([])),
+        observed: &read(&spec, &json!([])),
         imports: &merge(&[member]),
         seated: &seated.then(|| derived_name(&web())).into_iter().collect(),
         problems,
@@ -180,7 +183,7 @@ fn link_patch(state: Option<LinkState>, report: Option<LinkReport>) -> Vec<Statu
     let states: LinkStates =
         state.into_iter().map(|state| ("web".into(), Arc::new(state))).collect();
     let facts = LinkFacts {
-        observed: &read::<ClusterLink>(spec, &json!([])),
+        observed: &read::<ClusterLink>(&spec, &json!([])),
         rejected: &BTreeMap::new(),
         states: &states,
         reports: &reports,
@@ -254,7 +257,7 @@ fn a_link_that_is_not_accepted_says_why() {
         message: "x".into(),
     };
     let facts = LinkFacts {
-        observed: &read(json!({"addresses": ["x"], "trustDomain": "a"}), &json!([])),
+        observed: &read(&json!({"addresses": ["x"], "trustDomain": "a"}), &json!([])),
         rejected: &[("web".into(), rejection)].into(),
         states: &LinkStates::default(),
         reports: &Reports::new(),

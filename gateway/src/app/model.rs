@@ -108,6 +108,16 @@ impl Model {
         &self.offers
     }
 
+    /// The Secrets and `ConfigMap`s that the objects refer to.
+    pub(super) fn wanted(&self) -> BTreeSet<ObjectRef> {
+        let bundles = self.resources.cluster_links.valid.values().filter_map(|link| {
+            let reference = link.spec.bundle_ref.as_ref()?;
+            let name = Name::new(&self.context.namespace, &reference.name);
+            Some(ObjectRef::new(Kind::ConfigMap, name))
+        });
+        self.derived.compiled.wanted.iter().cloned().chain(bundles).collect()
+    }
+
     /// When the table that is held back goes out at the latest.
     pub(super) fn held_until(&self) -> Option<Instant> {
         self.held.map(|since| since + FIRST_SLICES_WAIT)
@@ -122,6 +132,7 @@ impl Model {
         changed(&before.service_exports.valid, &now.service_exports.valid, &mut touched.services);
         if !before.namespaces.valid.ptr_eq(&now.namespaces.valid) {
             self.namespaces = namespace_labels(&now);
+            touched.namespaces(&self.derived.known);
         }
         self.take_mirrors(&mut touched);
         let mut compiled = compile(&now, &self.context);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::table::Port;
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +90,7 @@ pub(super) async fn run<H: Handler>(
     workers: Arc<Workers>,
     stop: CancellationToken,
 ) {
-    let listener = match AsyncFd::new(listener) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, ?owner, "a listening socket cannot be watched");
@@ -103,7 +102,7 @@ pub(super) async fn run<H: Handler>(
             biased;
             () = stop.cancelled() => break,
             () = context.draining.reached(Phase::Draining) => break,
-            accepted = accept(&listener) => accepted,
+            accepted = listener.accept() => accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))),
         };
         match accepted {
             Ok((stream, peer)) => context.hand_over(&workers, &owner, stream, peer),
@@ -114,17 +113,9 @@ pub(super) async fn run<H: Handler>(
             }
         }
     }
-    while let Ok((stream, peer)) = listener.get_ref().accept() {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
         context.hand_over(&workers, &owner, stream, peer);
-    }
-}
-
-async fn accept(listener: &AsyncFd<TcpListener>) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-    loop {
-        let mut ready = listener.readable().await?;
-        if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
-            return accepted;
-        }
     }
 }
 
@@ -191,14 +182,13 @@ impl<H: Handler> Context<H> {
             Owner::Link => Role::Link,
             Owner::Port(owner) => {
                 let snapshot = self.published.load();
-                match snapshot.table.port(local.port()).filter(|port| port.owner == *owner) {
-                    Some(port) => Role::Port(Arc::clone(port)),
+                let port = snapshot.table.port(local.port()).filter(|port| port.owner == *owner);
+                let Some(port) = port else {
                     // Its owner went between the two: nobody is there any more.
-                    None => {
-                        stream.abort();
-                        return None;
-                    }
-                }
+                    stream.abort();
+                    return None;
+                };
+                Role::Port(Arc::clone(port))
             }
         };
         Some(Accepted { stream, peer, local, role, guard })

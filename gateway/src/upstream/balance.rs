@@ -84,11 +84,11 @@ fn index(chance: u64, below: usize) -> usize {
     usize::try_from(scale(chance, below as u64)).unwrap_or_default()
 }
 
-fn better<'a>(
-    (one, other): Pair<'a>,
+fn better(
+    (one, other): Pair<'_>,
     load: impl Fn(&Endpoint) -> Arc<Load>,
     now: Instant,
-) -> (&'a Arc<Endpoint>, Arc<Load>) {
+) -> (&Arc<Endpoint>, Arc<Load>) {
     let first = load(one);
     if Arc::ptr_eq(one, other) {
         return (one, first);

@@ -28,6 +28,9 @@ const DIAL_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How much of a stream may be under way: a few parts of an update.
 const WINDOW_BYTES: u32 = 1024 * 1024;
+/// A peer's messages are taken at most this often: five hundred a second, which no honest peer
+/// sends, for it puts together what changed while we did not read. One that floods us waits.
+const MESSAGE_PAUSE: Duration = Duration::from_millis(2);
 /// After a quota was exceeded and something went, a new snapshot is asked for at most this often.
 const RESYNC_AFTER: Duration = Duration::from_mins(1);
 
@@ -158,8 +161,12 @@ async fn listen(
     let known = Arc::clone(&out.borrow().catalog);
     let mut inbox = Inbox::new(known, ask.link.quota);
     let (mut lived, mut reset, started) = (false, ask.reset, Instant::now());
+    let mut next_at = started;
     loop {
-        let event = match timeout(SILENCE_MAX, stream.message()).await {
+        tokio::time::sleep_until(next_at).await;
+        let heard = timeout(SILENCE_MAX, stream.message()).await;
+        next_at = Instant::now() + MESSAGE_PAUSE;
+        let event = match heard {
             Err(_) => {
                 let why = Why::problem("Silent", format!("nothing heard for {SILENCE_MAX:?}"));
                 return End { lived, why };

@@ -171,6 +171,22 @@ fn an_import_rule_keeps_a_namespace_out() {
 }
 
 #[test]
+fn a_namespace_that_gets_the_label_is_imported() {
+    let mut old = World::default().link("west", catalog(1, &[("web", &["w1"])]));
+    let selector = json!({"matchLabels": {"mesh": "yes"}});
+    let spec = json!({"spec": {"import": {"namespaces": {"selector": selector}}}});
+    old.links.get_mut("west").unwrap().link = Arc::new(link("west", &spec));
+    old.check(&import(), None);
+    let labels = std::collections::BTreeMap::from([("mesh".to_owned(), "yes".to_owned())]);
+    let mut new = old.clone();
+    new.namespaces.insert("shop".into(), Arc::new(labels));
+    let mut touched = Touched::default();
+    touched.namespaces(&new.links);
+    let (built, _) = follow(&old, &new, &touched);
+    assert_eq!(names(&built, &import()).unwrap(), ["w1"]);
+}
+
+#[test]
 fn a_lost_cluster_is_asked_last_or_never_as_its_link_says() {
     let two = || {
         World::default()

@@ -5,6 +5,7 @@ use rcgen::{
     RsaKeySize, SanType,
 };
 
+use super::UnusableAuthority as No;
 use super::*;
 use crate::tls::testing::{install, trust};
 use crate::tls::trust::{Peers, Side};
@@ -170,7 +171,6 @@ fn half_an_authority_is_none() {
         let pem = AuthorityPem { certificate: certificate.to_owned(), key: key.to_owned() };
         Authority::load(&east(), &pem, UnixTime::now()).map(drop).unwrap_err()
     };
-    use UnusableAuthority as No;
     assert!(matches!(load("", &pem.key), No::Certificate(_)));
     assert!(matches!(load(&pem.certificate, ""), No::Key(_)));
     assert!(matches!(load(&pem.certificate, &pem.key[..pem.key.len() / 2]), No::Key(_)));

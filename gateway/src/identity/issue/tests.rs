@@ -120,3 +120,53 @@ async fn a_certificate_is_issued_to_those_on_the_list_only() {
     let endless = issue(&"x".repeat(MAX_TOKEN_BYTES + 1)).await;
     assert!(matches!(endless, Err(NotIssued::Refused(Refusal::NotAuthenticated(_)))));
 }
+
+/// Asks an API server that gives this answer, and says what it was asked.
+async fn reviewed(answer: serde_json::Value) -> (Result<Review, NotIssued>, serde_json::Value) {
+    let asked = Arc::new(std::sync::Mutex::new(serde_json::Value::Null));
+    let seen = Arc::clone(&asked);
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (seen, answer) = (Arc::clone(&seen), answer.clone());
+        async move {
+            let body = request.into_body().collect_bytes().await.unwrap();
+            *seen.lock().unwrap() = serde_json::from_slice(&body).unwrap();
+            let body = serde_json::to_vec(&answer).unwrap();
+            Ok::<_, tower::BoxError>(http::Response::new(kube::client::Body::from(body)))
+        }
+    });
+    let reviewer = Reviewer::Kubernetes(kube::Client::new(service, "spanway"));
+    let review = reviewer.review("a-token").await;
+    let asked = asked.lock().unwrap().clone();
+    (review, asked)
+}
+
+fn token_review(status: &serde_json::Value) -> serde_json::Value {
+    serde_json::json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+        "metadata": {}, "spec": {}, "status": status,
+    })
+}
+
+#[tokio::test]
+async fn the_api_server_is_asked_about_our_audience_alone() {
+    let user = "system:serviceaccount:spanway:gateway";
+    let (answer, asked) = reviewed(token_review(&serde_json::json!({
+        "authenticated": true, "audiences": [AUDIENCE], "user": {"username": user},
+    })))
+    .await;
+    assert_eq!(answer, Ok(review(user)));
+    assert_eq!(asked["spec"]["audiences"], serde_json::json!([AUDIENCE]));
+    assert_eq!(asked["spec"]["token"], "a-token");
+}
+
+#[tokio::test]
+async fn an_answer_that_says_nothing_lets_nobody_in() {
+    for status in [serde_json::json!({}), serde_json::json!({"error": "no"})] {
+        let (review, _) = reviewed(token_review(&status)).await;
+        assert_eq!(refused(&review.unwrap()), "not_authenticated");
+    }
+    // An API server that knows no audiences says of none that it is ours.
+    let user = serde_json::json!({"username": "system:serviceaccount:spanway:gateway"});
+    let status = serde_json::json!({"authenticated": true, "user": user});
+    assert_eq!(refused(&reviewed(token_review(&status)).await.0.unwrap()), "audience");
+}

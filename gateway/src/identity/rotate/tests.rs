@@ -195,7 +195,7 @@ fn renewal_is_due_between_a_half_and_two_thirds_of_a_life() {
     install();
     let authority = Authority::make(&"east".parse().unwrap(), terms()).unwrap();
     let now = UnixTime::now();
-    let life = Terms { now, life: Duration::from_secs(6000), serial: [1; 16] };
+    let life = Terms { now, life: Duration::from_mins(100), serial: [1; 16] };
     let svid = authority.svid(&GATEWAY.parse().unwrap(), life).unwrap();
     let due = [0.0, 0.5, 1.0, 7.0].map(|chance| renew_at(&svid, now, chance).as_secs());
     let expected = [3000, 3500, 4000, 4000].map(|after| now.as_secs() + after);

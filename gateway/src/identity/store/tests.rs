@@ -1,6 +1,7 @@
 //! An authority is made once, and what stands is never overwritten.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::UnixTime;
 
@@ -96,4 +97,111 @@ async fn a_bundle_is_read_as_it_was_published_last() {
     std::fs::write(directory.path().join(BUNDLE_KEY), "nothing").unwrap();
     let failed = store.read().await.unwrap_err();
     assert!(matches!(failed, StoreFailed::BadBundle { .. }), "{failed}");
+}
+
+/// An API server with one object at most, and what was asked of it.
+#[derive(Clone, Default)]
+struct Server {
+    object: Arc<Mutex<Option<serde_json::Value>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    /// What another controller creates between our look and our attempt.
+    rival: Arc<Mutex<Option<serde_json::Value>>>,
+}
+
+impl Server {
+    fn client(&self) -> kube::Client {
+        let this = self.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let this = this.clone();
+            async move { Ok::<_, tower::BoxError>(this.answer(request).await) }
+        });
+        kube::Client::new(service, "spanway")
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<kube::client::Body>,
+    ) -> http::Response<kube::client::Body> {
+        let (head, body) = request.into_parts();
+        self.asked.lock().unwrap().push(head.method.to_string());
+        let body = body.collect_bytes().await.unwrap();
+        let mut object = self.object.lock().unwrap();
+        let (code, answer) = match head.method {
+            http::Method::GET => match object.clone() {
+                Some(found) => (200, found),
+                None => (404, status(404, "NotFound")),
+            },
+            http::Method::POST => {
+                *object = object.take().or_else(|| self.rival.lock().unwrap().take());
+                if object.is_some() {
+                    (409, status(409, "AlreadyExists"))
+                } else {
+                    *object = serde_json::from_slice(&body).unwrap();
+                    (201, object.clone().unwrap())
+                }
+            }
+            _ => {
+                *object = serde_json::from_slice(&body).unwrap();
+                (200, object.clone().unwrap())
+            }
+        };
+        let body = serde_json::to_vec(&answer).unwrap();
+        http::Response::builder().status(code).body(body.into()).unwrap()
+    }
+}
+
+fn status(code: u16, reason: &str) -> serde_json::Value {
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure",
+        "message": "no", "reason": reason, "code": code,
+    })
+}
+
+#[tokio::test]
+async fn a_secret_is_created_once_and_only_read_afterwards() {
+    let api = Server::default();
+    let store = AuthorityStore::Secret(api.client(), Name::new("spanway", "spanway-ca"));
+    let made = open(&store).await.unwrap();
+    let again = open(&store).await.unwrap();
+    assert!(made.to_pem() == again.to_pem());
+    assert_eq!(*api.asked.lock().unwrap(), ["GET", "POST", "GET"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_another_controller_creates_meanwhile_is_taken_over() {
+    install();
+    let name = Name::new("spanway", "spanway-ca");
+    let rival = Authority::make(&"east".parse().unwrap(), terms()).unwrap().to_pem();
+    let api = Server::default();
+    *api.rival.lock().unwrap() = Some(serde_json::to_value(secret_of(&name, &rival)).unwrap());
+    let store = AuthorityStore::Secret(api.client(), name);
+    assert!(open(&store).await.unwrap().to_pem() == rival);
+    assert_eq!(*api.asked.lock().unwrap(), ["GET", "POST", "GET"]);
+}
+
+#[tokio::test]
+async fn a_secret_without_its_key_is_neither_used_nor_written() {
+    install();
+    let name = Name::new("spanway", "spanway-ca");
+    let pem = Authority::make(&"east".parse().unwrap(), terms()).unwrap().to_pem();
+    let mut half = secret_of(&name, &pem);
+    half.data.as_mut().unwrap().remove(PRIVATE_KEY);
+    let half = serde_json::to_value(half).unwrap();
+    let api = Server::default();
+    *api.object.lock().unwrap() = Some(half.clone());
+    let failed = open(&AuthorityStore::Secret(api.client(), name)).await.unwrap_err();
+    assert!(matches!(failed, StoreFailed::Unusable { .. }), "{failed}");
+    assert_eq!(*api.asked.lock().unwrap(), ["GET"]);
+    assert_eq!(*api.object.lock().unwrap(), Some(half));
+}
+
+#[tokio::test]
+async fn a_bundle_is_applied_to_its_config_map() {
+    install();
+    let api = Server::default();
+    let store = BundleStore::ConfigMap(api.client(), Name::new("spanway", "spanway-bundle"));
+    let bundle = Authority::make(&"east".parse().unwrap(), terms()).unwrap().bundle();
+    store.publish(&bundle).await.unwrap();
+    assert_eq!(store.read().await.unwrap(), bundle);
+    assert_eq!(*api.asked.lock().unwrap(), ["PATCH", "GET"]);
 }

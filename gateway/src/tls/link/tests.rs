@@ -4,6 +4,7 @@ mod matrix;
 
 use std::sync::{Arc, Mutex};
 
+use config::model::identity::SpiffeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, NamedGroup, ProtocolVersion, SignatureScheme};
@@ -151,32 +152,26 @@ impl Pair {
     }
 
     fn east(&self, previous: &Credentials, svid: &Arc<Svid>) -> Credentials {
-        self.build("east", trust("west", "west", &self.roots[1], &[WEST]), previous, svid)
+        build("east", trust("west", "west", &self.roots[1], &[WEST]), previous, svid)
     }
 
     fn west(&self, previous: &Credentials, svid: &Arc<Svid>) -> Credentials {
-        self.build("west", trust("east", "east", &self.roots[0], &[EAST]), previous, svid)
+        build("west", trust("east", "east", &self.roots[0], &[EAST]), previous, svid)
     }
+}
 
-    fn build(
-        &self,
-        own: &str,
-        link: LinkTrust,
-        previous: &Credentials,
-        svid: &Arc<Svid>,
-    ) -> Credentials {
-        let inputs = Inputs {
-            own: own.parse().unwrap(),
-            svid: Some(Arc::clone(svid)),
-            links: vec![link],
-            certificates: [].into(),
-            terminations: [].into(),
-        };
-        let (built, faults) =
-            Credentials::build(&inputs, previous, &Refusals::ignored(), UnixTime::now());
-        assert_eq!(faults, []);
-        built
-    }
+fn build(own: &str, link: LinkTrust, previous: &Credentials, svid: &Arc<Svid>) -> Credentials {
+    let inputs = Inputs {
+        own: own.parse().unwrap(),
+        svid: Some(Arc::clone(svid)),
+        links: vec![link],
+        certificates: [].into(),
+        terminations: [].into(),
+    };
+    let (built, faults) =
+        Credentials::build(&inputs, previous, &Refusals::ignored(), UnixTime::now());
+    assert_eq!(faults, []);
+    built
 }
 
 /// East dials west.
@@ -355,7 +350,7 @@ async fn each_refusal_is_told_with_link_name_and_reason() {
     let told: Vec<_> = told
         .iter()
         .map(|refused| {
-            let claimed = refused.claimed.as_ref().map(|id| id.as_str());
+            let claimed = refused.claimed.as_ref().map(SpiffeId::as_str);
             (refused.link.as_deref(), claimed, refused.reason.label())
         })
         .collect();

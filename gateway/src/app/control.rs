@@ -1,0 +1,354 @@
+//! The part that writes: who leads, the authority, the leader's rounds, the port of the gateways.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use config::compile::Context;
+use config::gateway_service::{RoleBindingSettings, ServiceSettings};
+use config::leader::{self, Leadership};
+use config::marks::{MANAGED_BY, MANAGER};
+use config::model::Name;
+use config::model::identity::SpiffeId;
+use discovery::controller::round::{Settings as RoundSettings, World};
+use discovery::controller::{self, Controller};
+use discovery::ports::REST;
+use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use rustls_pki_types::UnixTime;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Wires;
+use super::desk::Desk;
+use super::gateways::GatewayWork;
+use super::reporter::{report_here, report_to_leader};
+use super::source::Open;
+use crate::control::server::{self, Leading, Service, Shown};
+use crate::identity::authority::{Authority, Terms};
+use crate::identity::issue::{Allowed, Issuer, Reviewer, TokenTable};
+use crate::identity::rotate::{self, Controllers, Outputs};
+use crate::identity::store::{AuthorityStore, BundleStore};
+use crate::settings::{Role, Settings, SourceSettings};
+use crate::tls::svid::Svid;
+use crate::tls::trust::LinkTrust;
+
+/// How long the authority lasts.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// How often role bindings of ours are listed, so that what somebody removed is made again.
+const BINDINGS_EVERY: Duration = Duration::from_secs(5);
+/// Between two tries to open the authority's store, while the API server is away.
+const STORE_AGAIN: Duration = Duration::from_secs(2);
+/// The Secret that holds the authority, the `ConfigMap` that publishes its bundle, the Lease.
+const AUTHORITY_SECRET: &str = "spanway-ca";
+const BUNDLE_CONFIG_MAP: &str = "spanway-bundle";
+const LEASE: &str = "spanway-controller";
+/// The folder of a directory source where the same lies.
+const STATE_FOLDER: &str = ".spanway";
+
+/// Tasks, and what ends them.
+type Tasks<'a> = (&'a mut JoinSet<()>, &'a CancellationToken);
+
+/// Starts identity and, where the role says so, the controller.
+pub(super) async fn start(
+    settings: &Arc<Settings>,
+    source: &Open,
+    wires: &Wires,
+    (tasks, stop): Tasks<'_>,
+) -> anyhow::Result<()> {
+    let outputs = Outputs { svid: wires.svid.clone(), status: wires.certificate.clone() };
+    if settings.role == Role::Gateway {
+        let controllers = controllers(settings, source.client.as_ref());
+        let from = rotate::Source::Controllers(controllers.clone());
+        tasks.spawn(async move { match rotate::run(from, UnixTime::now, outputs).await {} });
+        let (svid, report) = (wires.svid.subscribe(), wires.report.subscribe());
+        tasks.spawn(report_to_leader(controllers, svid, report, wires.word.clone()));
+        return Ok(());
+    }
+    let authority = Arc::new(open_authority(settings, source.client.as_ref()).await?);
+    let account = match settings.role {
+        Role::Controller => &settings.pod.controller_account,
+        Role::Gateway | Role::All => &settings.pod.gateway_account,
+    };
+    let id = SpiffeId::of(&settings.trust_domain, account).context("our own account")?;
+    let life = settings.certificate_life;
+    let from = rotate::Source::Authority { authority: Arc::clone(&authority), id, life };
+    tasks.spawn(async move { match rotate::run(from, UnixTime::now, outputs).await {} });
+    let words = watch::Sender::default();
+    let desk = Desk::new(words.subscribe());
+    if settings.role == Role::All {
+        let report = wires.report.subscribe();
+        tasks.spawn(report_here(desk.clone(), report, wires.word.clone()));
+    }
+    tasks.spawn(note_draining(desk.clone(), wires.draining.clone()));
+    lead(settings, source, wires, (tasks, stop));
+    start_rounds(settings, source, wires, (&desk, words), tasks);
+    if settings.role == Role::Controller {
+        start_control_port(settings, source, wires, (&desk, authority), tasks).await?;
+    }
+    Ok(())
+}
+
+fn state_folder(settings: &Settings) -> Option<std::path::PathBuf> {
+    match &settings.source {
+        SourceSettings::Directory(path) => Some(path.join(STATE_FOLDER)),
+        SourceSettings::Kubernetes => None,
+    }
+}
+
+fn bundle_store(settings: &Settings, client: Option<&Client>) -> BundleStore {
+    let name = Name::new(&settings.namespace, BUNDLE_CONFIG_MAP);
+    match (client, state_folder(settings)) {
+        (Some(client), _) => BundleStore::ConfigMap(client.clone(), name),
+        (None, folder) => BundleStore::Directory(folder.unwrap_or_default()),
+    }
+}
+
+/// Opens the authority, or makes it: as long as it takes, because nothing works without.
+async fn open_authority(settings: &Settings, client: Option<&Client>) -> anyhow::Result<Authority> {
+    let store = match (client, state_folder(settings)) {
+        (Some(client), _) => {
+            let name = Name::new(&settings.namespace, AUTHORITY_SECRET);
+            AuthorityStore::Secret(client.clone(), name)
+        }
+        (None, folder) => {
+            let folder = folder.unwrap_or_default();
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("{} cannot be made", folder.display()))?;
+            AuthorityStore::Directory(folder)
+        }
+    };
+    let bundle = bundle_store(settings, client);
+    loop {
+        let terms =
+            Terms { now: UnixTime::now(), life: AUTHORITY_LIFE, serial: rand::random() };
+        let opened = match store.open(&settings.trust_domain, terms).await {
+            Ok(authority) => bundle.publish(&authority.bundle()).await.map(|()| authority),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(authority) => return Ok(authority),
+            Err(error) if client.is_some() => {
+                tracing::warn!(%error, "the authority cannot be opened yet");
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn controllers(settings: &Settings, client: Option<&Client>) -> Controllers {
+    let id = SpiffeId::of(&settings.trust_domain, &settings.pod.controller_account);
+    Controllers {
+        addresses: settings.control.addresses.clone(),
+        ids: id.into_iter().collect(),
+        trust_domain: settings.trust_domain.clone(),
+        bundle: bundle_store(settings, client),
+        token: settings.control.token.clone(),
+    }
+}
+
+/// Keeps known whether this process leads: in a directory it is alone.
+fn lead(settings: &Arc<Settings>, source: &Open, wires: &Wires, (tasks, stop): Tasks<'_>) {
+    let Some(client) = source.client.clone() else {
+        wires.leading.send_replace(true);
+        wires.leader.send_replace(Some(Arc::clone(&settings.control.advertise)));
+        return;
+    };
+    let (election, leadership) = leader::Election::new(
+        client,
+        &Name::new(&settings.namespace, LEASE),
+        &settings.control.advertise,
+    );
+    tasks.spawn(election.run(stop.clone()));
+    tasks.spawn(follow_leader(leadership, wires.leading.clone(), wires.leader.clone()));
+}
+
+async fn follow_leader(
+    mut leadership: watch::Receiver<Leadership>,
+    leading: watch::Sender<bool>,
+    leader: watch::Sender<Option<Arc<str>>>,
+) {
+    loop {
+        let now = leadership.borrow_and_update().clone();
+        leader.send_replace(now.holder.clone());
+        leading.send_if_modified(|known| std::mem::replace(known, now.leads) != now.leads);
+        if leadership.changed().await.is_err() {
+            leading.send_replace(false);
+            return;
+        }
+    }
+}
+
+/// Tells the model which gateways of this cluster drain.
+async fn note_draining(desk: Desk, out: watch::Sender<imbl::OrdSet<Arc<str>>>) {
+    let mut reports = desk.reports();
+    loop {
+        let now: imbl::OrdSet<Arc<str>> = reports
+            .borrow_and_update()
+            .values()
+            .filter(|known| known.report.draining)
+            .map(|known| Arc::clone(&known.report.instance))
+            .collect();
+        out.send_if_modified(|known| {
+            let changed = *known != now;
+            *known = now;
+            changed
+        });
+        if reports.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn start_rounds(
+    settings: &Arc<Settings>,
+    source: &Open,
+    wires: &Wires,
+    (desk, words): (&Desk, watch::Sender<Arc<controller::Words>>),
+    tasks: &mut JoinSet<()>,
+) {
+    let held = Arc::<Mutex<BTreeSet<Name>>>::default();
+    if let Some(client) = source.client.clone() {
+        tasks.spawn(list_bindings(client, Arc::clone(&held)));
+    }
+    let accounts =
+        vec![settings.pod.gateway_account.clone(), settings.pod.controller_account.clone()];
+    let namespaces = Some(&settings.secret_namespaces).filter(|names| !names.is_empty());
+    let work = GatewayWork {
+        context: Context::new(&settings.namespace),
+        services: ServiceSettings {
+            namespace: settings.namespace.to_string(),
+            selector: settings.gateway_labels.iter().cloned().collect(),
+            external_traffic_policy: settings.external_traffic_policy.to_string(),
+        },
+        role_bindings: RoleBindingSettings {
+            service_accounts: accounts,
+            namespaces: namespaces.map(|names| names.iter().cloned().collect()),
+        },
+        held,
+    };
+    let world = match settings.source {
+        SourceSettings::Kubernetes => World::Kubernetes,
+        SourceSettings::Directory(_) => World::Directory,
+    };
+    let controller = Controller {
+        settings: RoundSettings {
+            cluster: Arc::clone(&settings.cluster),
+            trust_domain: settings.trust_domain.clone(),
+            namespace: Arc::clone(&settings.namespace),
+            world,
+            range: settings.ports,
+            rest: REST,
+        },
+        store: source.writer.clone(),
+        gateways: work,
+        clock: Timestamp::now,
+    };
+    let inputs = controller::Inputs {
+        watched: source.watched.clone(),
+        states: source.states.subscribe(),
+        reports: desk.reports(),
+        leading: wires.leading.subscribe(),
+    };
+    tasks.spawn(controller::run(controller, inputs, words, std::future::pending()));
+}
+
+/// Keeps known which role bindings of ours stand.
+async fn list_bindings(client: Client, held: Arc<Mutex<BTreeSet<Name>>>) {
+    let api = Api::<RoleBinding>::all(client);
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    loop {
+        match api.list(&ours).await {
+            Ok(listed) => {
+                let names = listed.items.iter().filter_map(|binding| {
+                    let meta = &binding.metadata;
+                    Some(Name::new(meta.namespace.as_deref()?, meta.name.as_deref()?))
+                });
+                let names = names.collect();
+                *held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = names;
+            }
+            Err(error) => tracing::debug!(%error, "role bindings cannot be listed"),
+        }
+        tokio::time::sleep(BINDINGS_EVERY).await;
+    }
+}
+
+async fn start_control_port(
+    settings: &Arc<Settings>,
+    source: &Open,
+    wires: &Wires,
+    (desk, authority): (&Desk, Arc<Authority>),
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(settings.control.listen)
+        .await
+        .with_context(|| format!("the control port {} cannot be bound", settings.control.listen))?;
+    let reviewer = match &source.client {
+        Some(client) => Reviewer::Kubernetes(client.clone()),
+        None => Reviewer::Table(TokenTable::parse("")),
+    };
+    let accounts = [&settings.pod.gateway_account, &settings.pod.controller_account];
+    let allowed = Allowed {
+        trust_domain: settings.trust_domain.clone(),
+        accounts: accounts.into_iter().cloned().collect(),
+    };
+    let known = LinkTrust {
+        link: Arc::clone(&settings.cluster),
+        trust_domain: settings.trust_domain.clone(),
+        bundle: authority.bundle().into(),
+        gateways: allowed.ids(),
+    };
+    let issuer = Arc::new(Issuer::new(authority, allowed, reviewer, settings.certificate_life));
+    let (leading, leads) = watch::channel(Leading::Elsewhere("".into()));
+    let (shown, shows) = watch::channel(None);
+    tasks.spawn(follow_lead(wires.leading.subscribe(), wires.leader.subscribe(), issuer, leading));
+    tasks.spawn(show(wires.svid.subscribe(), known, shown));
+    let service = Service::new(leads, desk.clone());
+    tasks.spawn(async move {
+        if let Err(error) = server::serve(listener, shows, service).await {
+            tracing::error!(%error, "the control port ended");
+        }
+    });
+    Ok(())
+}
+
+async fn follow_lead(
+    mut leading: watch::Receiver<bool>,
+    mut leader: watch::Receiver<Option<Arc<str>>>,
+    issuer: Arc<Issuer>,
+    out: watch::Sender<Leading>,
+) {
+    loop {
+        let leads = *leading.borrow_and_update();
+        let holder = leader.borrow_and_update().clone();
+        out.send_replace(if leads {
+            Leading::Here(Arc::clone(&issuer))
+        } else {
+            Leading::Elsewhere(holder.unwrap_or_default())
+        });
+        tokio::select! {
+            changed = leading.changed() => if changed.is_err() { return },
+            changed = leader.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn show(
+    mut svid: watch::Receiver<Option<Arc<Svid>>>,
+    known: LinkTrust,
+    out: watch::Sender<Option<Shown>>,
+) {
+    loop {
+        let svid_now = svid.borrow_and_update().clone();
+        out.send_replace(svid_now.map(|svid| Shown { svid, known: known.clone() }));
+        if svid.changed().await.is_err() {
+            return;
+        }
+    }
+}
