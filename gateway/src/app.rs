@@ -10,7 +10,6 @@
 mod control;
 mod desk;
 mod gateway;
-mod gateways;
 mod links;
 mod model;
 mod model_task;
