@@ -140,9 +140,8 @@ async fn connect(stream: &Stream) -> Result<Connection, String> {
         tokio::spawn(driver);
         return Ok(Connection::One(send));
     }
-    let (send, driver) = http2::handshake(TokioExecutor::new(), io)
-        .await
-        .map_err(|error| error.to_string())?;
+    let (send, driver) =
+        http2::handshake(TokioExecutor::new(), io).await.map_err(|error| error.to_string())?;
     tokio::spawn(driver);
     Ok(Connection::Two(send))
 }
@@ -175,7 +174,8 @@ async fn exchange(
     let (response, body) = match tokio::time::timeout(REQUEST_WAIT, work).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
-            tally.failed(&stream.path, &format!("{error}: {:?}", std::error::Error::source(&error)));
+            tally
+                .failed(&stream.path, &format!("{error}: {:?}", std::error::Error::source(&error)));
             return None;
         }
         Err(_) => {
