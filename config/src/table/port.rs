@@ -30,7 +30,7 @@ pub struct Port {
 #[derive(Clone, Debug)]
 pub enum PortServes {
     /// HTTP without TLS.
-    Http(Arc<super::VirtualHosts>),
+    Http(Arc<VirtualHosts>),
     /// TLS: the SNI decides.
     Tls(Arc<SniTable>),
     /// Calls to an imported service.
@@ -72,7 +72,7 @@ pub struct TlsTermination {
     /// What a client must present.
     pub client_auth: ClientAuth,
     /// The virtual hosts behind it: a request on such a connection is served from these only.
-    pub hosts: Arc<super::VirtualHosts>,
+    pub hosts: Arc<VirtualHosts>,
 }
 
 /// Where the bytes of a connection go.
@@ -92,7 +92,7 @@ pub struct MirroredPort {
     /// Who answers where no route rules the calls.
     pub backend: BackendKey,
     /// The rules of the routes whose parent it is; such a port never falls back to copying.
-    pub routes: Option<Arc<super::VirtualHosts>>,
+    pub routes: Option<Arc<VirtualHosts>>,
 }
 
 impl Port {
