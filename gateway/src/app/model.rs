@@ -123,6 +123,16 @@ impl Model {
         self.held.map(|since| since + FIRST_SLICES_WAIT)
     }
 
+    /// The objects that were taken in last.
+    pub(super) const fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
+    /// The slices that were taken in last.
+    pub(super) const fn slices(&self) -> &Arc<Slices> {
+        &self.slices
+    }
+
     /// Whether objects were taken in at all.
     pub(super) fn has_objects(&self) -> bool {
         self.derived.compiled.table.version > 0
