@@ -20,9 +20,9 @@ mod stream_route;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{Name, ObjectRef};
+use crate::model::{Kind, Name, ObjectRef};
 use crate::ports::PortRecords;
-use crate::resources::Resources;
+use crate::resources::{Broken, Resources};
 use crate::table::{PortOwner, RoutingTable};
 use crate::verdict::Verdicts;
 
@@ -74,6 +74,7 @@ pub fn compile(resources: &Resources, context: &Context) -> Compiled {
     );
     let mut compiled = Compiled::default();
     compiled.verdicts.classes = gateway::classes(resources, context);
+    compiled.verdicts.gateways = gateway::broken(resources, context);
     let mut gateways = gateway::gateways(resources, context, &mut compiled);
     let mut parents = mirrored::Parents::default();
     let http = http_route::routes(resources);
@@ -86,10 +87,20 @@ pub fn compile(resources: &Resources, context: &Context) -> Compiled {
         let verdict = attach::stream(route, &mut gateways, resources);
         compiled.verdicts.routes.insert(route.facts.object.clone(), verdict);
     }
+    for (object, broken) in broken_routes(resources) {
+        let verdict = attach::broken(object.clone(), broken, &mut gateways, resources);
+        compiled.verdicts.routes.insert(object, verdict);
+    }
     let allotted = records.by_owner();
     for gateway in &gateways {
         ports::serve(gateway, &allotted, &mut compiled);
     }
     mirrored::serve(resources, &parents, &allotted, &mut compiled.table);
     compiled
+}
+
+fn broken_routes(resources: &Resources) -> impl Iterator<Item = (ObjectRef, &Broken)> {
+    let http = resources.http_routes.broken.iter().map(|one| (Kind::HttpRoute, one));
+    let tls = resources.tls_routes.broken.iter().map(|one| (Kind::TlsRoute, one));
+    http.chain(tls).map(|(kind, (name, broken))| (ObjectRef::new(kind, name.clone()), &**broken))
 }

@@ -66,6 +66,9 @@ pub struct Broken {
     pub field: String,
     /// What is wrong with it, a sentence.
     pub message: String,
+    /// The object as it came, for the conditions that say what is wrong with it; nothing for
+    /// kinds whose status is not ours.
+    pub whole: Arc<serde_json::Value>,
 }
 
 /// The highest object version seen of each watched kind, deletions included.

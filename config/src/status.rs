@@ -8,11 +8,12 @@ mod conditions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use kube::core::ObjectMeta;
 use serde_json::{Value, json};
 
 use crate::compile::Context;
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::Resources;
+use crate::resources::{Objects, Resources};
 use crate::table::PortOwner;
 use crate::verdict::{
     Condition, GatewayVerdict, ListenerVerdict, ParentRef, Rejected, RouteVerdict, Verdicts,
@@ -78,39 +79,65 @@ pub fn patches(
 ) -> Vec<StatusPatch> {
     let mut patches = Vec::new();
     for (name, verdict) in &verdicts.classes {
-        if let Some(class) = resources.gateway_classes.get(name) {
-            let old = to_json(class.status.as_ref());
+        let object = ObjectRef::new(Kind::GatewayClass, name.clone());
+        if let Some((version, old)) = held(resources, &object) {
             let wanted = (&*verdict.conditions, &OF_CLASS[..]);
             let conditions = merged(conditions_of(&old), wanted, verdict.generation, now);
-            let object = ObjectRef::new(Kind::GatewayClass, name.clone());
             let new = json!({ "conditions": conditions });
-            patches.extend(patch(object, &class.metadata, &old, &new));
+            patches.extend(patch(object, version.as_deref(), &old, &new));
         }
     }
     for (name, verdict) in &verdicts.gateways {
-        if let Some(gateway) = resources.gateways.get(name) {
-            let old = to_json(gateway.status.as_ref());
+        let object = ObjectRef::new(Kind::Gateway, name.clone());
+        if let Some((version, old)) = held(resources, &object) {
             let addresses = observed.addresses.get(name).map(Vec::as_slice).unwrap_or_default();
             let new = gateway_status(verdict, &old, (observed, addresses), now);
-            let object = ObjectRef::new(Kind::Gateway, name.clone());
-            patches.extend(patch(object, &gateway.metadata, &old, &new));
+            patches.extend(patch(object, version.as_deref(), &old, &new));
         }
     }
     for (object, verdict) in &verdicts.routes {
-        let (metadata, old) = match object.kind {
-            Kind::TlsRoute => match resources.tls_routes.get(&object.name) {
-                Some(route) => (&route.metadata, to_json(route.status.as_ref())),
-                None => continue,
-            },
-            _ => match resources.http_routes.get(&object.name) {
-                Some(route) => (&route.metadata, to_json(route.status.as_ref())),
-                None => continue,
-            },
-        };
-        let new = route_status(verdict, &old, &context.controller, now);
-        patches.extend(new.and_then(|new| patch(object.clone(), metadata, &old, &new)));
+        if let Some((version, old)) = held(resources, object) {
+            let new = route_status(verdict, &old, &context.controller, now);
+            patches
+                .extend(new.and_then(|new| patch(object.clone(), version.as_deref(), &old, &new)));
+        }
     }
     patches
+}
+
+/// The version and the status of an object, whether it could be read or not.
+fn held(resources: &Resources, object: &ObjectRef) -> Option<(Option<String>, Value)> {
+    fn of<K, T>(
+        objects: &Objects<K>,
+        name: &Name,
+        read: impl Fn(&K) -> (&ObjectMeta, Option<&T>),
+    ) -> Option<(Option<String>, Value)>
+    where
+        T: serde::Serialize,
+    {
+        if let Some(object) = objects.get(name) {
+            let (metadata, status) = read(object);
+            return Some((metadata.resource_version.clone(), to_json(status)));
+        }
+        let whole = &objects.broken.get(name)?.whole;
+        let version = whole.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let status = whole.get("status").cloned().unwrap_or_default();
+        Some((version.map(str::to_owned), status))
+    }
+    let name = &object.name;
+    match object.kind {
+        Kind::Gateway => of(&resources.gateways, name, |one| (&one.metadata, one.status.as_ref())),
+        Kind::HttpRoute => {
+            of(&resources.http_routes, name, |one| (&one.metadata, one.status.as_ref()))
+        }
+        Kind::TlsRoute => {
+            of(&resources.tls_routes, name, |one| (&one.metadata, one.status.as_ref()))
+        }
+        Kind::GatewayClass => {
+            of(&resources.gateway_classes, name, |one| (&one.metadata, one.status.as_ref()))
+        }
+        _ => None,
+    }
 }
 
 fn to_json<T: serde::Serialize>(status: Option<&T>) -> Value {
@@ -129,7 +156,7 @@ fn array<'v>(value: &'v Value, field: &str) -> &'v [Value] {
 /// The patch, unless the object holds all of it already.
 fn patch(
     object: ObjectRef,
-    metadata: &kube::core::ObjectMeta,
+    version: Option<&str>,
     old: &Value,
     new: &Value,
 ) -> Option<StatusPatch> {
@@ -137,7 +164,6 @@ fn patch(
     if fields.iter().all(|(field, value)| old.get(field) == Some(value)) {
         return None;
     }
-    let version = metadata.resource_version.as_ref();
     let metadata =
         version.map_or_else(|| json!({}), |version| json!({ "resourceVersion": version }));
     Some(StatusPatch { object, body: json!({ "metadata": metadata, "status": new }) })

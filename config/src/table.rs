@@ -7,9 +7,12 @@ mod port;
 mod rule;
 mod virtual_hosts;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use imbl::HashMap;
+
+use crate::model::BackendKey;
 
 pub use self::host_index::{HostIndex, covers, intersect};
 pub use self::matching::{
@@ -51,6 +54,11 @@ pub struct RoutingTable {
 }
 
 impl RoutingTable {
+    /// Everybody whose endpoints the table names.
+    pub fn backends(&self) -> HashSet<BackendKey> {
+        self.ports.values().flat_map(|port| port.backends()).collect()
+    }
+
     /// What the container port `number` serves.
     pub fn port(&self, number: u16) -> Option<&Arc<Port>> {
         self.ports.get(&number)

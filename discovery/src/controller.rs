@@ -1,5 +1,6 @@
 //! The leader's loop: sees, decides, acts, and sees again.
 
+pub mod gateways;
 pub mod round;
 
 use std::collections::BTreeMap;
@@ -75,20 +76,20 @@ pub struct Controller<S, G> {
 /// Works for as long as the inputs are sent, or until `shutdown`: while we lead, every change
 /// leads to a round.
 pub async fn run<S: Store, G: Gateways>(
-    controller: Controller<S, G>,
+    mut controller: Controller<S, G>,
     mut inputs: Inputs,
     words: watch::Sender<Arc<Words>>,
     shutdown: impl Future<Output = ()>,
 ) {
     tokio::select! {
-        () = follow(&controller, &mut inputs, &words) => {}
+        () = follow(&mut controller, &mut inputs, &words) => {}
         () = shutdown => {}
     }
     words.send_replace(Arc::default());
 }
 
 async fn follow<S: Store, G: Gateways>(
-    controller: &Controller<S, G>,
+    controller: &mut Controller<S, G>,
     inputs: &mut Inputs,
     words: &watch::Sender<Arc<Words>>,
 ) {
@@ -102,7 +103,7 @@ async fn follow<S: Store, G: Gateways>(
             were_ready = seen_ready;
             pause = pause.max(begun.elapsed());
             publish(words, &decided);
-            let outcome = controller.act(&decided).await;
+            let outcome = act(&controller.store, &decided).await;
             retry = next_retry(&outcome, retry);
             let until = |next: Timestamp| next.duration_since((controller.clock)());
             let next = decided.next.and_then(|next| Duration::try_from(until(next)).ok());
@@ -140,17 +141,15 @@ fn next_retry(outcome: &Outcome, before: Option<Duration>) -> Option<Duration> {
     (!outcome.is_complete()).then(again)
 }
 
-impl<S: Store, G: Gateways> Controller<S, G> {
-    async fn act(&self, decided: &Round) -> Outcome {
-        let changed = apply(&self.store, &decided.changes).await;
-        let outcome = changed.and(patch(&self.store, &decided.statuses).await);
-        if outcome.failed > 0 {
-            tracing::warn!(%outcome, "some changes were not carried out");
-        } else if outcome.done > 0 {
-            tracing::debug!(%outcome, "changes carried out");
-        }
-        outcome
+async fn act<S: Store>(store: &S, decided: &Round) -> Outcome {
+    let changed = apply(store, &decided.changes).await;
+    let outcome = changed.and(patch(store, &decided.statuses).await);
+    if outcome.failed > 0 {
+        tracing::warn!(%outcome, "some changes were not carried out");
+    } else if outcome.done > 0 {
+        tracing::debug!(%outcome, "changes carried out");
     }
+    outcome
 }
 
 impl Inputs {
@@ -161,7 +160,7 @@ impl Inputs {
 
     fn round<S, G: Gateways>(
         &mut self,
-        controller: &Controller<S, G>,
+        controller: &mut Controller<S, G>,
         were_ready: &WereReady,
     ) -> (Round, WereReady) {
         let resources = Arc::clone(&self.watched.resources.borrow_and_update());
@@ -186,7 +185,7 @@ impl Inputs {
             reports: &reports,
             now: (controller.clock)(),
         };
-        (round(&seen, &were_ready, &controller.gateways), were_ready)
+        (round(&seen, &were_ready, &mut controller.gateways), were_ready)
     }
 
     /// Waits for a change, at most for so long. An error: nobody sends any more.

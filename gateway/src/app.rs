@@ -10,7 +10,6 @@
 mod control;
 mod desk;
 mod gateway;
-mod gateways;
 mod links;
 mod model;
 mod model_task;
@@ -22,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::compile::Context;
-use config::source::SourceState;
+use config::source::{SourceState, Watched};
+use discovery::catalog::Offers;
 use discovery::catalog::server::Server;
 use discovery::report::{GatewayReport, LeaderWord};
 use discovery::resolve::SystemResolver;
@@ -143,13 +143,20 @@ impl App {
         let drain = Arc::new(Drain::default());
         let source = source::open(&settings, &mut tasks, &stop).await?;
         control::start(&settings, &source, &wires, (&mut tasks, &stop)).await?;
-        let workers = Self::start_model_and_gateway(
-            &settings,
-            &source,
-            &wires,
-            (&published, &metrics, &log, &drain),
-            &mut tasks,
-        )?;
+        let shared = Shared {
+            settings: Arc::clone(&settings),
+            published: Arc::clone(&published),
+            metrics: Arc::clone(&metrics),
+            log: log.clone(),
+            drain: Arc::clone(&drain),
+            refused: gateway::RefusedPeers::default(),
+        };
+        let offered = start_model(&shared, &source, &wires, &mut tasks)?;
+        let workers = if settings.role.carries() {
+            Some(start_gateway(shared, &source.watched, offered, &wires, &mut tasks)?)
+        } else {
+            None
+        };
         let views = Views {
             published,
             derived: wires.derived.subscribe(),
@@ -172,8 +179,7 @@ impl App {
     /// Leaves without a call that breaks, then ends.
     pub async fn leave(mut self) -> usize {
         let drain = self.views.settings.drain;
-        let limits =
-            Limits { leaving: drain.leave, settling: drain.settle, draining: drain.drain };
+        let limits = Limits { leaving: drain.leave, settling: drain.settle, draining: drain.drain };
         let mut word = self.word.clone();
         let carries = self.views.settings.role.carries();
         let removed = async {
@@ -198,98 +204,104 @@ impl App {
             }
         }
     }
+}
 
-    fn start_model_and_gateway(
-        settings: &Arc<Settings>,
-        source: &source::Open,
-        wires: &Wires,
-        (published, metrics, log, drain): (&Arc<Published>, &Arc<Metrics>, &AccessLog, &Arc<Drain>),
-        tasks: &mut JoinSet<()>,
-    ) -> anyhow::Result<Option<Arc<Workers>>> {
-        let refused = gateway::RefusedPeers::default();
-        let refusals = refused.sink(Arc::clone(metrics));
-        let model = model::Model::new(
-            Context::new(&settings.namespace),
-            settings.trust_domain.clone(),
-            (Arc::clone(published), Arc::clone(metrics), refusals),
-        );
-        let followers = links::Followers::new(
-            links::CatalogDialer { published: Arc::clone(published) },
-            SystemResolver::new()?,
-            (Arc::clone(&settings.cluster), Arc::clone(&settings.pod.uid)),
-        );
-        let offers = watch::Sender::default();
-        let catalog = Server::new(
-            offers.subscribe(),
-            Arc::new(ages(source.watched.state.clone())),
-            Arc::clone(&settings.pod.uid),
-        );
-        let inputs = model_task::Inputs {
-            watched: source.watched.clone(),
-            svid: wires.svid.subscribe(),
-            draining: wires.draining.subscribe(),
-        };
-        let outputs = model_task::Outputs {
-            tick: wires.tick.clone(),
-            derived: wires.derived.clone(),
-            offers,
-            states: source.states.clone(),
-            wanted: source.wanted.clone(),
-        };
-        tasks.spawn(model_task::run(model, followers, inputs, outputs));
-        if !settings.role.carries() {
-            return Ok(None);
-        }
-        let workers = Arc::new(Workers::start(settings.workers, published)?);
-        let proxy = Arc::new(Proxy {
-            published: Arc::clone(published),
-            metrics: Arc::clone(metrics),
-            log: log.clone(),
-            waits: Waits::default(),
-            endpoint_waits: Waits { head: ENDPOINT_PAUSE, body: ENDPOINT_PAUSE, ..Waits::default() },
-            draining: drain.watch(),
-        });
-        let connections = Connections {
-            published: Arc::clone(published),
-            serve: Services { proxy, catalog },
-            far: Far {
-                exports: Exported(Arc::clone(published)),
-                instance: Arc::clone(&settings.pod.uid),
-                draining: drain.watch(),
-            },
-        };
-        let listeners = Listeners::new(
-            listener::Settings {
-                addresses: settings.listen.clone(),
-                link_port: Some(settings.link_port),
-                ..listener::Settings::default()
-            },
-            Arc::clone(&workers),
-            Arc::clone(published),
-            Arc::new(connections),
-            drain.watch(),
-        );
-        let gateway = gateway::Gateway {
-            settings: Arc::clone(settings),
-            published: Arc::clone(published),
-            metrics: Arc::clone(metrics),
-            listeners,
-            draining: drain.watch(),
-            refused,
-        };
-        let inputs = gateway::Inputs {
-            published_tick: wires.tick.subscribe(),
-            derived: wires.derived.subscribe(),
-            source: source.watched.state.clone(),
-            word: wires.word.subscribe(),
-        };
-        let outputs = gateway::Outputs {
-            report: wires.report.clone(),
-            readiness: wires.readiness.clone(),
-        };
-        tasks.spawn(gateway.run(inputs, outputs));
-        Ok(Some(workers))
-    }
+/// What the model and the gateway have in common.
+struct Shared {
+    settings: Arc<Settings>,
+    published: Arc<Published>,
+    metrics: Arc<Metrics>,
+    log: AccessLog,
+    drain: Arc<Drain>,
+    refused: gateway::RefusedPeers,
+}
+
+/// Starts the model; what it offers to linked clusters comes out.
+fn start_model(
+    shared: &Shared,
+    source: &source::Open,
+    wires: &Wires,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<watch::Receiver<Offers>> {
+    let Shared { settings, published, metrics, refused, .. } = shared;
+    let model = model::Model::new(
+        Context::new(&settings.namespace),
+        settings.trust_domain.clone(),
+        (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
+    );
+    let followers = links::Followers::new(
+        links::CatalogDialer { published: Arc::clone(published) },
+        SystemResolver::new()?,
+        (Arc::clone(&settings.cluster), Arc::clone(&settings.pod.uid)),
+    );
+    let (offers, offered) = watch::channel(Offers::default());
+    let inputs = model_task::Inputs {
+        watched: source.watched.clone(),
+        svid: wires.svid.subscribe(),
+        draining: wires.draining.subscribe(),
+    };
+    let outputs = model_task::Outputs {
+        tick: wires.tick.clone(),
+        derived: wires.derived.clone(),
+        offers,
+        states: source.states.clone(),
+        wanted: source.wanted.clone(),
+    };
+    tasks.spawn(model_task::run(model, followers, inputs, outputs));
+    Ok(offered)
+}
+
+/// Starts what carries traffic.
+fn start_gateway(
+    shared: Shared,
+    watched: &Watched,
+    offered: watch::Receiver<Offers>,
+    wires: &Wires,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Arc<Workers>> {
+    let Shared { settings, published, metrics, log, drain, refused } = shared;
+    let instance = Arc::clone(&settings.pod.uid);
+    let catalog =
+        Server::new(offered, Arc::new(ages(watched.state.clone())), Arc::clone(&instance));
+    let workers = Arc::new(Workers::start(settings.workers, &published)?);
+    let proxy = Arc::new(Proxy {
+        published: Arc::clone(&published),
+        metrics: Arc::clone(&metrics),
+        log,
+        waits: Waits::default(),
+        endpoint_waits: Waits { head: ENDPOINT_PAUSE, body: ENDPOINT_PAUSE, ..Waits::default() },
+        draining: drain.watch(),
+    });
+    let exports = Exported(Arc::clone(&published));
+    let connections = Connections {
+        published: Arc::clone(&published),
+        serve: Services { proxy, catalog },
+        far: Far { exports, instance, draining: drain.watch() },
+    };
+    let listening = listener::Settings {
+        addresses: settings.listen.clone(),
+        link_port: Some(settings.link_port),
+        ..listener::Settings::default()
+    };
+    let listeners = Listeners::new(
+        listening,
+        Arc::clone(&workers),
+        Arc::clone(&published),
+        Arc::new(connections),
+        drain.watch(),
+    );
+    let draining = drain.watch();
+    let gateway = gateway::Gateway { settings, published, metrics, listeners, draining, refused };
+    let inputs = gateway::Inputs {
+        published_tick: wires.tick.subscribe(),
+        derived: wires.derived.subscribe(),
+        source: watched.state.clone(),
+        word: wires.word.subscribe(),
+    };
+    let outputs =
+        gateway::Outputs { report: wires.report.clone(), readiness: wires.readiness.clone() };
+    tasks.spawn(gateway.run(inputs, outputs));
+    Ok(workers)
 }
 
 /// How old each watch is, for the heartbeats to other clusters.

@@ -38,3 +38,9 @@ pub mod identity;
 pub mod settings;
 
 pub mod app;
+
+pub mod admin;
+
+pub mod cli;
+
+pub mod demo;

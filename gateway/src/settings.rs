@@ -60,8 +60,10 @@ pub struct Settings {
     pub listen: Vec<IpAddr>,
     /// The port of link connections.
     pub link_port: u16,
-    /// Where `/metrics`, `/ready` and the views are.
+    /// Where the admin pages are: on loopback.
     pub admin: SocketAddr,
+    /// Where `/ready`, `/live` and `/metrics` are for the kubelet and Prometheus.
+    pub health: Option<SocketAddr>,
     /// Where controllers listen for gateways, and where gateways find them.
     pub control: Control,
     /// From which range mirrored ports and listeners get their container ports.

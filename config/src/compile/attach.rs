@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::gateway::State;
 use super::listener::{From, Listener, Protocol};
 use super::mirrored::{self, Parents};
 use super::reference::GATEWAY_GROUP;
 use super::{http_route, stream_route};
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::Resources;
+use crate::resources::{Broken, Resources};
 use crate::table::intersect;
 use crate::verdict::{Condition, ParentRef, ParentVerdict, Rejected, RouteVerdict};
 
@@ -68,6 +70,31 @@ pub(super) fn http(
         verdict.parents.push(judged(parent, rejected.as_ref(), route.conditions()));
     }
     verdict
+}
+
+/// Judges a route that cannot be read with each parent that it seems to have.
+pub(super) fn broken(
+    object: ObjectRef,
+    broken: &Broken,
+    gateways: &mut [State],
+    resources: &Resources,
+) -> RouteVerdict {
+    let parents = broken.whole.pointer("/spec/parentRefs").and_then(Value::as_array);
+    let parents = parents.into_iter().flatten();
+    let parents = parents.filter_map(|one| serde_json::from_value(one.clone()).ok()).collect();
+    let generation = broken.generation.unwrap_or_default();
+    let facts = Facts { object, generation, hosts: vec![], parents };
+    let message = format!("`{}` cannot be read: {}", broken.field, broken.message);
+    let rejected = Rejected::new("UnsupportedValue", message);
+    let mut parents = Vec::new();
+    for parent in &facts.parents {
+        if gateway_of(&facts, parent, gateways).is_some()
+            || mirrored::parent_of(&facts, parent, resources).is_some()
+        {
+            parents.push(judged(parent, Some(&rejected), vec![]));
+        }
+    }
+    RouteVerdict { generation, parents }
 }
 
 /// Judges a `TLSRoute` with each of its parents, and attaches it.

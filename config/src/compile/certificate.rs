@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::public_key::PublicKey;
 
 use super::Compiled;
 use super::grant::{Side, permits};
@@ -83,10 +84,34 @@ fn read(secret: &Secret) -> Result<CertificatePem, String> {
             .ok_or_else(|| format!("it has no `{key}`"))
     };
     let (chain, key) = (field("tls.crt")?, field("tls.key")?);
-    certificates(&chain).map_err(|what| format!("`tls.crt` {what}"))?;
-    PrivateKeyDer::from_pem_slice(&key)
+    let all = certificates(&chain).map_err(|what| format!("`tls.crt` {what}"))?;
+    let private = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|error| format!("`tls.key` holds no private key that can be read: {error}"))?;
+    if all.first().is_some_and(|leaf| is_of_another(private.secret_der(), leaf)) {
+        return Err("`tls.key` is not the key of the first certificate in `tls.crt`".to_owned());
+    }
     Ok(CertificatePem { chain: chain.into(), key: key.into() })
+}
+
+/// Whether the private key is visibly that of another certificate: an RSA key holds its modulus,
+/// an EC key nearly always its public point. Where nothing can be seen, the handshake decides.
+fn is_of_another(key: &[u8], leaf: &[u8]) -> bool {
+    let holds = |part: &[u8]| !part.is_empty() && key.windows(part.len()).any(|one| one == part);
+    let Ok((_, leaf)) = x509_parser::parse_x509_certificate(leaf) else {
+        return false;
+    };
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::RSA(public)) => {
+            let zeros = public.modulus.iter().take_while(|byte| **byte == 0).count();
+            !holds(public.modulus.get(zeros..).unwrap_or_default())
+        }
+        Ok(PublicKey::EC(point)) => {
+            // The head of a bit string with an uncompressed point: P-256, P-384.
+            let has_point = holds(&[0x03, 0x42, 0x00, 0x04]) || holds(&[0x03, 0x62, 0x00, 0x04]);
+            has_point && !holds(point.data())
+        }
+        _ => false,
+    }
 }
 
 /// The certificates in `pem`, at least one, each of them well-formed.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::listener::{self, Listener};
 use super::reference::uid_of;
 use super::{Compiled, Context};
@@ -10,7 +12,7 @@ use crate::api::gateway::gateway as gw;
 use crate::model::Name;
 use crate::resources::Resources;
 use crate::table::{ClientAuth, Port, PortOwner};
-use crate::verdict::{ClassVerdict, Condition, Rejected};
+use crate::verdict::{ClassVerdict, Condition, GatewayVerdict, Rejected};
 
 use super::attach::Attached;
 
@@ -74,8 +76,33 @@ pub(super) fn classes(resources: &Resources, context: &Context) -> BTreeMap<Name
 
 /// Whether the Gateway's class names us.
 pub fn is_ours(resources: &Resources, context: &Context, gateway: &crate::api::Gateway) -> bool {
-    let class = resources.gateway_classes.get(&Name::new("", &gateway.spec.gateway_class_name));
+    is_our_class(resources, context, &gateway.spec.gateway_class_name)
+}
+
+fn is_our_class(resources: &Resources, context: &Context, class: &str) -> bool {
+    let class = resources.gateway_classes.get(&Name::new("", class));
     class.is_some_and(|class| class.spec.controller_name == context.controller)
+}
+
+/// The verdicts on the Gateways that cannot be read, as far as they seem to be ours.
+pub(super) fn broken(resources: &Resources, context: &Context) -> BTreeMap<Name, GatewayVerdict> {
+    let mut verdicts = BTreeMap::new();
+    for (name, broken) in &resources.gateways.broken {
+        let class = broken.whole.pointer("/spec/gatewayClassName").and_then(Value::as_str);
+        if class.is_some_and(|class| is_our_class(resources, context, class)) {
+            let message = format!("`{}` cannot be read: {}", broken.field, broken.message);
+            let rejected = Rejected::new("Invalid", message);
+            let verdict = GatewayVerdict {
+                uid: broken.uid.clone().unwrap_or_default(),
+                generation: broken.generation.unwrap_or_default(),
+                accepted: false,
+                conditions: vec![Condition::no("Accepted", &rejected)],
+                listeners: vec![],
+            };
+            verdicts.insert(name.clone(), verdict);
+        }
+    }
+    verdicts
 }
 
 /// The Gateways of our classes.

@@ -54,9 +54,13 @@ pub(super) fn read<T: DeserializeOwned>(kind: Kind, object: DynamicObject) -> Re
     let uid = object.metadata.uid.as_deref().map(Into::into);
     let generation = object.metadata.generation;
     let whole = whole(kind, object);
-    serde_path_to_error::deserialize(whole).map_err(|error| {
+    serde_path_to_error::deserialize(&whole).map_err(|error| {
         let field = error.path().to_string();
-        Broken { uid, generation, field, message: error.into_inner().to_string() }
+        let message = error.into_inner().to_string();
+        // Of a Secret nothing is kept: it could get into a log.
+        let is_judged = matches!(kind, Kind::Gateway | Kind::HttpRoute | Kind::TlsRoute);
+        let whole = if is_judged { whole.clone() } else { Value::Null };
+        Broken { uid, generation, field, message, whole: whole.into() }
     })
 }
 

@@ -27,8 +27,6 @@ use self::scope::{Scope, everywhere, named};
 use super::{Publisher, Watched};
 use crate::model::ObjectRef;
 
-pub use self::scope::PORT_RECORD_LABEL;
-
 /// How long changes are gathered before they are given on: one `kubectl apply` of several objects
 /// becomes one change, and a route is still live within the time of a few packets.
 const DEBOUNCE: Duration = Duration::from_millis(5);

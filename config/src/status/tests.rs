@@ -145,3 +145,19 @@ fn a_gateway_is_programmed_once_its_ports_are_bound_and_it_has_an_address() {
     world.observed.addresses.insert(Name::new("infra", "gw"), vec![address]);
     assert_eq!(world.programmed(), pair("Programmed", "Programmed"));
 }
+
+#[test]
+fn a_route_that_cannot_be_read_gets_a_condition_that_names_the_field() {
+    let mut world = world();
+    let mut broken = route(&Value::Null);
+    broken["spec"]["rules"] = json!([{ "matches": [{ "path": { "type": "Odd" } }] }]);
+    world.apply(Kind::HttpRoute, broken);
+    let body = world.patch(Kind::HttpRoute, NOW).unwrap();
+    let accepted = &body["status"]["parents"][0]["conditions"][0];
+    assert_eq!(
+        (&accepted["status"], &accepted["reason"]),
+        (&json!("False"), &json!("UnsupportedValue"))
+    );
+    assert_eq!(accepted["observedGeneration"], 4);
+    assert!(accepted["message"].as_str().unwrap().contains("spec.rules[0].matches[0].path.type"));
+}

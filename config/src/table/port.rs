@@ -1,8 +1,9 @@
 //! What a container port serves.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Backend, RuleId};
+use super::{Backend, RuleId, VirtualHosts};
 use crate::model::{AppProtocol, BackendKey, Name};
 
 /// Whose port it is: the key under which it was allotted.
@@ -29,7 +30,7 @@ pub struct Port {
 #[derive(Clone, Debug)]
 pub enum PortServes {
     /// HTTP without TLS.
-    Http(Arc<super::VirtualHosts>),
+    Http(Arc<VirtualHosts>),
     /// TLS: the SNI decides.
     Tls(Arc<SniTable>),
     /// Calls to an imported service.
@@ -71,7 +72,7 @@ pub struct TlsTermination {
     /// What a client must present.
     pub client_auth: ClientAuth,
     /// The virtual hosts behind it: a request on such a connection is served from these only.
-    pub hosts: Arc<super::VirtualHosts>,
+    pub hosts: Arc<VirtualHosts>,
 }
 
 /// Where the bytes of a connection go.
@@ -91,5 +92,38 @@ pub struct MirroredPort {
     /// Who answers where no route rules the calls.
     pub backend: BackendKey,
     /// The rules of the routes whose parent it is; such a port never falls back to copying.
-    pub routes: Option<Arc<super::VirtualHosts>>,
+    pub routes: Option<Arc<VirtualHosts>>,
+}
+
+impl Port {
+    /// Everybody whose endpoints it names.
+    pub fn backends(&self) -> HashSet<BackendKey> {
+        let mut keys = HashSet::new();
+        match &self.serves {
+            PortServes::Http(hosts) => of_hosts(hosts, &mut keys),
+            PortServes::Mirrored(mirrored) => {
+                keys.insert(mirrored.backend.clone());
+                mirrored.routes.iter().for_each(|hosts| of_hosts(hosts, &mut keys));
+            }
+            PortServes::Tls(table) => {
+                for (_, action) in table.actions.iter() {
+                    match action.as_ref() {
+                        SniAction::Terminate(by) => of_hosts(&by.hosts, &mut keys),
+                        SniAction::Passthrough(rule) => of_backends(&rule.backends, &mut keys),
+                    }
+                }
+            }
+        }
+        keys
+    }
+}
+
+fn of_hosts(hosts: &VirtualHosts, keys: &mut HashSet<BackendKey>) {
+    for rule in hosts.rules() {
+        of_backends(&rule.backends, keys);
+    }
+}
+
+fn of_backends(backends: &[Backend], keys: &mut HashSet<BackendKey>) {
+    keys.extend(backends.iter().filter_map(Backend::key).cloned());
 }

@@ -50,6 +50,16 @@ pub struct Backend {
     pub filters: Arc<[Filter]>,
 }
 
+impl Backend {
+    /// Whose endpoints are meant, if it is valid.
+    pub const fn key(&self) -> Option<&BackendKey> {
+        match &self.target {
+            Target::Endpoints(key) => Some(key),
+            Target::Invalid(_) => None,
+        }
+    }
+}
+
 /// Who a backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {

@@ -87,20 +87,35 @@ pub struct Round {
 
 /// What else the leader does: the work for Gateways, whose ports come from the same range.
 pub trait Gateways: Send + 'static {
+    /// What a round sees of them.
+    type View: Send;
+
+    /// Looks once for both questions.
+    fn look(&self, seen: &Seen<'_>) -> Self::View;
+
     /// The owners of listener ports, each with its Gateway's name.
-    fn owners(&self, seen: &Seen<'_>) -> BTreeMap<PortOwner, Name>;
+    fn owners(&self, view: &Self::View) -> BTreeMap<PortOwner, Name>;
 
     /// Their Services, role bindings and conditions.
-    fn round(&self, seen: &Seen<'_>, ports: &Ports) -> (Vec<Change>, Vec<StatusPatch>);
+    fn round(
+        &mut self,
+        seen: &Seen<'_>,
+        view: Self::View,
+        ports: &Ports,
+    ) -> (Vec<Change>, Vec<StatusPatch>);
 }
 
 /// No work for Gateways.
 impl Gateways for () {
-    fn owners(&self, _: &Seen<'_>) -> BTreeMap<PortOwner, Name> {
+    type View = ();
+
+    fn look(&self, _: &Seen<'_>) {}
+
+    fn owners(&self, (): &()) -> BTreeMap<PortOwner, Name> {
         BTreeMap::new()
     }
 
-    fn round(&self, _: &Seen<'_>, _: &Ports) -> (Vec<Change>, Vec<StatusPatch>) {
+    fn round(&mut self, _: &Seen<'_>, (): (), _: &Ports) -> (Vec<Change>, Vec<StatusPatch>) {
         (Vec::new(), Vec::new())
     }
 }
@@ -123,7 +138,7 @@ struct Links {
 }
 
 /// Decides a round.
-pub fn round(seen: &Seen<'_>, were_ready: &WereReady, gateways: &impl Gateways) -> Round {
+pub fn round<G: Gateways>(seen: &Seen<'_>, were_ready: &WereReady, gateways: &mut G) -> Round {
     let resources = seen.resources;
     let mut links = read_links(seen);
     let (own, verdicts) = own_exports(seen);
@@ -140,7 +155,8 @@ pub fn round(seen: &Seen<'_>, were_ready: &WereReady, gateways: &impl Gateways) 
     let imports = merge(&members);
     let (mirrors, problems) = mirrors(&links.remotes, &namespaces);
 
-    let (ports, allotment, mut troubles) = allot(seen, gateways);
+    let view = gateways.look(seen);
+    let (ports, allotment, mut troubles) = allot(seen, gateways.owners(&view));
     let pods = (seen.settings.world == World::Kubernetes).then_some(&resources.pods.valid);
     let in_reach = slices::gateways(pods, seen.reports, seen.slices, were_ready);
     let observed = observed(seen);
@@ -159,7 +175,7 @@ pub fn round(seen: &Seen<'_>, were_ready: &WereReady, gateways: &impl Gateways) 
     troubles.extend(planned.problems);
     troubles.extend(problems);
     let standing = slices::standing(seen.slices);
-    let (more, statuses) = gateways.round(seen, &ports);
+    let (more, statuses) = gateways.round(seen, view, &ports);
     let mut changes = allotment.changes;
     changes.extend(planned.changes);
     changes.extend(more);
@@ -304,11 +320,13 @@ fn observed(seen: &Seen<'_>) -> Observed {
 }
 
 /// Allots ports, and says which import goes without.
-fn allot(seen: &Seen<'_>, gateways: &impl Gateways) -> (Ports, Allotment, Vec<Problem>) {
+fn allot(
+    seen: &Seen<'_>,
+    mut owners: BTreeMap<PortOwner, Name>,
+) -> (Ports, Allotment, Vec<Problem>) {
     let resources = seen.resources;
     let namespace = &*seen.settings.namespace;
     let ours = plan::owners(&resources.services.valid);
-    let mut owners = gateways.owners(seen);
     owners.extend(ours.clone());
     let bound: BTreeSet<u16> = seen
         .reports

@@ -20,6 +20,8 @@ use crate::ports::{PortRange, REST};
 use crate::slices::standing;
 use crate::status::StatusPatch;
 
+mod directory;
+
 /// What stands, and who watches it.
 struct Held {
     resources: Resources,
@@ -166,6 +168,44 @@ fn link_state(exports: bool) -> LinkStates {
     [(Arc::from("west"), Arc::new(state))].into_iter().collect()
 }
 
+fn settings() -> Settings {
+    Settings {
+        cluster: "east".into(),
+        trust_domain: "east.example".parse().unwrap(),
+        namespace: "spanway-system".into(),
+        world: World::Directory,
+        range: PortRange::default(),
+        rest: REST,
+    }
+}
+
+/// How many ports are recorded.
+fn recorded(resources: &Resources) -> usize {
+    let maps = resources.config_maps.valid.values();
+    maps.map(|map| map.data.as_ref().map_or(0, BTreeMap::len)).sum()
+}
+
+/// The report of a gateway that has every recorded port bound.
+fn report_of(resources: &Resources, draining: bool) -> Arc<ReceivedReports> {
+    let maps = resources.config_maps.valid.iter().map(|(name, map)| (name, &**map));
+    let records = config::ports::PortRecords::read("spanway-system", maps);
+    let bound: Vec<(u16, PortOwner)> =
+        records.by_owner().into_iter().map(|(owner, port)| (port, owner)).collect();
+    let report = GatewayReport {
+        instance: "gw".into(),
+        pod: Name::new("spanway-system", "gw-0"),
+        addresses: vec!["10.0.0.1".parse().unwrap()],
+        serving: true,
+        draining,
+        table_version: 1,
+        bound,
+        bind_failures: Vec::new(),
+        links: Vec::new(),
+    };
+    let received = Received { report: Arc::new(report), at: Instant::now() };
+    Arc::new([("gw".into(), received)].into())
+}
+
 impl Cluster {
     /// A directory with a link to `west` that mirrors each service under its own name.
     fn start(leading: bool) -> Self {
@@ -208,14 +248,7 @@ impl Cluster {
             leading: watched_leading,
         };
         let controller = Controller {
-            settings: Settings {
-                cluster: "east".into(),
-                trust_domain: "east.example".parse().unwrap(),
-                namespace: "spanway-system".into(),
-                world: World::Directory,
-                range: PortRange::default(),
-                rest: REST,
-            },
+            settings: settings(),
             store: server.clone(),
             gateways: (),
             clock: || Timestamp::UNIX_EPOCH,
@@ -253,34 +286,13 @@ impl Cluster {
     /// Everything is mirrored and the ports are recorded.
     async fn mirrored(&mut self) {
         self.states.send_replace(link_state(true));
-        let recorded = |resources: &Resources| {
-            let maps = resources.config_maps.valid.values();
-            maps.map(|map| map.data.as_ref().map_or(0, BTreeMap::len)).sum::<usize>()
-        };
         self.until(|resources| resources.services.get(&web()).is_some()).await;
         self.until(|resources| recorded(resources) == 2).await;
     }
 
     /// A gateway reports every recorded port bound.
     fn report(&self, draining: bool) {
-        let resources = self.resources.borrow();
-        let maps = resources.config_maps.valid.iter().map(|(name, map)| (name, &**map));
-        let records = config::ports::PortRecords::read("spanway-system", maps);
-        let bound: Vec<(u16, PortOwner)> =
-            records.by_owner().into_iter().map(|(owner, port)| (port, owner)).collect();
-        let report = GatewayReport {
-            instance: "gw".into(),
-            pod: Name::new("spanway-system", "gw-0"),
-            addresses: vec!["10.0.0.1".parse().unwrap()],
-            serving: true,
-            draining,
-            table_version: 1,
-            bound,
-            bind_failures: Vec::new(),
-            links: Vec::new(),
-        };
-        let received = Received { report: Arc::new(report), at: Instant::now() };
-        self.reports.send_replace(Arc::new([("gw".into(), received)].into()));
+        self.reports.send_replace(report_of(&self.resources.borrow(), draining));
     }
 }
 

@@ -1,23 +1,20 @@
 //! The part that writes: who leads, the authority, the leader's rounds, the port of the gateways.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use config::compile::Context;
 use config::gateway_service::{RoleBindingSettings, ServiceSettings};
-use config::leader::{self, Leadership};
-use config::marks::{MANAGED_BY, MANAGER};
+use config::leader::{Elector, Leadership};
 use config::model::Name;
 use config::model::identity::SpiffeId;
+use discovery::controller::gateways::{Objects, Work};
 use discovery::controller::round::{Settings as RoundSettings, World};
 use discovery::controller::{self, Controller};
 use discovery::ports::REST;
 use jiff::Timestamp;
-use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::Client;
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Wires;
 use super::desk::Desk;
-use super::gateways::GatewayWork;
 use super::reporter::{report_here, report_to_leader};
 use super::source::Open;
 use crate::control::server::{self, Leading, Service, Shown};
@@ -39,9 +35,7 @@ use crate::tls::svid::Svid;
 use crate::tls::trust::LinkTrust;
 
 /// How long the authority lasts.
-const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// How often role bindings of ours are listed, so that what somebody removed is made again.
-const BINDINGS_EVERY: Duration = Duration::from_secs(5);
+const AUTHORITY_LIFE: Duration = Duration::from_hours(10 * 365 * 24);
 /// Between two tries to open the authority's store, while the API server is away.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 /// The Secret that holds the authority, the `ConfigMap` that publishes its bundle, the Lease.
@@ -125,8 +119,7 @@ async fn open_authority(settings: &Settings, client: Option<&Client>) -> anyhow:
     };
     let bundle = bundle_store(settings, client);
     loop {
-        let terms =
-            Terms { now: UnixTime::now(), life: AUTHORITY_LIFE, serial: rand::random() };
+        let terms = Terms { now: UnixTime::now(), life: AUTHORITY_LIFE, serial: rand::random() };
         let opened = match store.open(&settings.trust_domain, terms).await {
             Ok(authority) => bundle.publish(&authority.bundle()).await.map(|()| authority),
             Err(error) => Err(error),
@@ -155,17 +148,12 @@ fn controllers(settings: &Settings, client: Option<&Client>) -> Controllers {
 
 /// Keeps known whether this process leads: in a directory it is alone.
 fn lead(settings: &Arc<Settings>, source: &Open, wires: &Wires, (tasks, stop): Tasks<'_>) {
-    let Some(client) = source.client.clone() else {
-        wires.leading.send_replace(true);
-        wires.leader.send_replace(Some(Arc::clone(&settings.control.advertise)));
-        return;
+    let identity = &settings.control.advertise;
+    let (elector, leadership) = match source.client.clone() {
+        Some(client) => Elector::new(client, &settings.namespace, LEASE, identity),
+        None => Elector::always(identity),
     };
-    let (election, leadership) = leader::Election::new(
-        client,
-        &Name::new(&settings.namespace, LEASE),
-        &settings.control.advertise,
-    );
-    tasks.spawn(election.run(stop.clone()));
+    tasks.spawn(elector.run(stop.clone()));
     tasks.spawn(follow_leader(leadership, wires.leading.clone(), wires.leader.clone()));
 }
 
@@ -176,8 +164,9 @@ async fn follow_leader(
 ) {
     loop {
         let now = leadership.borrow_and_update().clone();
-        leader.send_replace(now.holder.clone());
-        leading.send_if_modified(|known| std::mem::replace(known, now.leads) != now.leads);
+        let leads = now.leads(tokio::time::Instant::now());
+        leader.send_replace(now.holder);
+        leading.send_if_modified(|known| std::mem::replace(known, leads) != leads);
         if leadership.changed().await.is_err() {
             leading.send_replace(false);
             return;
@@ -213,26 +202,22 @@ fn start_rounds(
     (desk, words): (&Desk, watch::Sender<Arc<controller::Words>>),
     tasks: &mut JoinSet<()>,
 ) {
-    let held = Arc::<Mutex<BTreeSet<Name>>>::default();
-    if let Some(client) = source.client.clone() {
-        tasks.spawn(list_bindings(client, Arc::clone(&held)));
-    }
     let accounts =
         vec![settings.pod.gateway_account.clone(), settings.pod.controller_account.clone()];
     let namespaces = Some(&settings.secret_namespaces).filter(|names| !names.is_empty());
-    let work = GatewayWork {
-        context: Context::new(&settings.namespace),
+    let objects = Objects {
         services: ServiceSettings {
             namespace: settings.namespace.to_string(),
             selector: settings.gateway_labels.iter().cloned().collect(),
             external_traffic_policy: settings.external_traffic_policy.to_string(),
         },
-        role_bindings: RoleBindingSettings {
+        bindings: RoleBindingSettings {
             service_accounts: accounts,
             namespaces: namespaces.map(|names| names.iter().cloned().collect()),
         },
-        held,
     };
+    // A directory has no load balancers and no roles.
+    let objects = source.client.is_some().then_some(objects);
     let world = match settings.source {
         SourceSettings::Kubernetes => World::Kubernetes,
         SourceSettings::Directory(_) => World::Directory,
@@ -247,7 +232,7 @@ fn start_rounds(
             rest: REST,
         },
         store: source.writer.clone(),
-        gateways: work,
+        gateways: Work::new(Context::new(&settings.namespace), objects),
         clock: Timestamp::now,
     };
     let inputs = controller::Inputs {
@@ -257,26 +242,6 @@ fn start_rounds(
         leading: wires.leading.subscribe(),
     };
     tasks.spawn(controller::run(controller, inputs, words, std::future::pending()));
-}
-
-/// Keeps known which role bindings of ours stand.
-async fn list_bindings(client: Client, held: Arc<Mutex<BTreeSet<Name>>>) {
-    let api = Api::<RoleBinding>::all(client);
-    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
-    loop {
-        match api.list(&ours).await {
-            Ok(listed) => {
-                let names = listed.items.iter().filter_map(|binding| {
-                    let meta = &binding.metadata;
-                    Some(Name::new(meta.namespace.as_deref()?, meta.name.as_deref()?))
-                });
-                let names = names.collect();
-                *held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = names;
-            }
-            Err(error) => tracing::debug!(%error, "role bindings cannot be listed"),
-        }
-        tokio::time::sleep(BINDINGS_EVERY).await;
-    }
 }
 
 async fn start_control_port(
@@ -306,12 +271,12 @@ async fn start_control_port(
     };
     let issuer = Arc::new(Issuer::new(authority, allowed, reviewer, settings.certificate_life));
     let (leading, leads) = watch::channel(Leading::Elsewhere("".into()));
-    let (shown, shows) = watch::channel(None);
+    let (shown, seen) = watch::channel(None);
     tasks.spawn(follow_lead(wires.leading.subscribe(), wires.leader.subscribe(), issuer, leading));
     tasks.spawn(show(wires.svid.subscribe(), known, shown));
     let service = Service::new(leads, desk.clone());
     tasks.spawn(async move {
-        if let Err(error) = server::serve(listener, shows, service).await {
+        if let Err(error) = server::serve(listener, seen, service).await {
             tracing::error!(%error, "the control port ended");
         }
     });

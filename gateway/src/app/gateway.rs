@@ -26,6 +26,7 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Why a gateway is not ready, or that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
 pub struct Readiness {
     /// Everything was listed once.
     pub source_listed: bool,
@@ -44,7 +45,10 @@ pub struct Readiness {
 impl Readiness {
     /// All but the leader's word: what the leader is told.
     pub const fn serves(&self) -> bool {
-        self.source_listed && self.certificate_held && self.listeners_bound && self.catalogs_received
+        self.source_listed
+            && self.certificate_held
+            && self.listeners_bound
+            && self.catalogs_received
     }
 
     /// What `/ready` says.
@@ -181,7 +185,9 @@ impl Gateway {
             let Owner::Port(owner) = owner else { continue };
             match bound {
                 Bound::Yes => report.bound.push((*port, owner.clone())),
-                Bound::No(why) => report.bind_failures.push((*port, owner.clone(), why.to_string())),
+                Bound::No(why) => {
+                    report.bind_failures.push((*port, owner.clone(), why.to_string()))
+                }
             }
         }
         outputs.report.send_if_modified(|known| {

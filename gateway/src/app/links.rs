@@ -38,7 +38,8 @@ impl Dialer for CatalogDialer {
         let credentials = Arc::clone(&self.published.load().credentials);
         let dialler = credentials.link(&link.name).ok_or_else(|| DialError {
             reason: "NoCredentials".into(),
-            message: "this gateway holds no certificate yet, or the link's trust is not valid".into(),
+            message: "this gateway holds no certificate yet, or the link's trust is not valid"
+                .into(),
         })?;
         let unreachable = |error: &dyn std::fmt::Display| DialError {
             reason: "Unreachable".into(),
@@ -46,14 +47,12 @@ impl Dialer for CatalogDialer {
         };
         let stream = tcp::dial(address, DIAL_WAIT).await.map_err(|error| unreachable(&error))?;
         let name = ServerName::try_from(CATALOG_NAME).map_err(|error| unreachable(&error))?;
-        let dial = Dial { name, protocol: LinkProtocol::Catalog, first: &[], within: DIAL_WAIT };
-        match dialler.connect(stream, dial).await {
-            Ok(connected) => Ok(connected.stream),
-            Err(error) => Err(DialError {
-                reason: error.reason().into(),
-                message: format!("{address}: {error}"),
-            }),
-        }
+        let dial = Dial { first: &[], within: DIAL_WAIT };
+        let connected = dialler.connect(LinkProtocol::Catalog, name, stream, dial).await;
+        connected.map(|link| link.stream).map_err(|error| DialError {
+            reason: error.reason().into(),
+            message: format!("{address}: {error}"),
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use config::api::cluster_link::BundleRef;
 use config::compile::{self, Compiled, Context, compile};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
-use config::model::{BackendKey, Kind, Name};
+use config::model::{BackendKey, Kind, Name, ObjectRef};
 use config::resources::{Resources, Slices, Versions};
 use config::table::{PortServes, RoutingTable, SniAction};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
@@ -123,6 +123,11 @@ impl Model {
         self.held.map(|since| since + FIRST_SLICES_WAIT)
     }
 
+    /// Whether objects were taken in at all.
+    pub(super) fn has_objects(&self) -> bool {
+        self.derived.compiled.table.version > 0
+    }
+
     /// Takes in objects: compiles, finds links and exports.
     pub(super) fn take_resources(&mut self, next: Arc<Resources>) {
         let before = std::mem::replace(&mut self.resources, next);
@@ -138,11 +143,12 @@ impl Model {
         let mut compiled = compile(&now, &self.context);
         compiled.table.version = self.derived.compiled.table.version + 1;
         self.derived.compiled = Arc::new(compiled);
-        let (sound, rejected) = links(&now.cluster_links.valid, &self.own, &|wanted: &BundleRef| {
-            let name = Name::new(&self.context.namespace, &wanted.name);
-            let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
-            data.get(wanted.key()).map(|text| text.as_str().into())
-        });
+        let (sound, rejected) =
+            links(&now.cluster_links.valid, &self.own, &|wanted: &BundleRef| {
+                let name = Name::new(&self.context.namespace, &wanted.name);
+                let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
+                data.get(wanted.key()).map(|text| text.as_str().into())
+            });
         self.derived.links = sound.into();
         self.derived.rejected_links = rejected.into();
         self.held.get_or_insert_with(Instant::now);
@@ -254,7 +260,8 @@ impl Model {
     }
 
     fn take_mirrors(&mut self, touched: &mut Touched) {
-        let mirrors: OrdMap<_, _> = self.resources.services.valid.iter().filter_map(mirror).collect();
+        let mirrors: OrdMap<_, _> =
+            self.resources.services.valid.iter().filter_map(mirror).collect();
         changed_values(&self.mirrors, &mirrors, &mut touched.mirrors);
         self.mirrors = mirrors;
     }
@@ -309,11 +316,8 @@ impl Model {
 }
 
 /// Keys under which something else stands now.
-fn changed<T>(
-    old: &OrdMap<Name, Arc<T>>,
-    new: &OrdMap<Name, Arc<T>>,
-    into: &mut BTreeSet<Name>,
-) where
+fn changed<T>(old: &OrdMap<Name, Arc<T>>, new: &OrdMap<Name, Arc<T>>, into: &mut BTreeSet<Name>)
+where
     Arc<T>: PartialEq,
 {
     changed_values(old, new, into);
@@ -374,7 +378,7 @@ fn terminations(table: &RoutingTable) -> HashSet<Termination> {
     });
     let actions = tls.flat_map(|table| table.actions.iter());
     let ended = actions.filter_map(|(_, action)| match action.as_ref() {
-        SniAction::Terminate(by) => Some(Termination::of(by)),
+        SniAction::Terminate(by) => Some(Termination::from(by.as_ref())),
         SniAction::Passthrough(_) => None,
     });
     ended.collect()

@@ -50,8 +50,7 @@ pub(super) async fn run(
     if inputs.watched.state.wait_for(|state| state.synced).await.is_err() {
         return;
     }
-    model.take_slices(Arc::clone(&inputs.watched.slices.borrow_and_update()));
-    model.take_resources(Arc::clone(&inputs.watched.resources.borrow_and_update()));
+    take_objects(&mut model, &mut inputs.watched);
     model.take_svid(inputs.svid.borrow_and_update().clone());
     loop {
         followers.follow(&model.derived().links);
@@ -62,13 +61,15 @@ pub(super) async fn run(
         tokio::select! {
             changed = inputs.watched.slices.changed() => {
                 if changed.is_err() { return }
-                model.take_slices(Arc::clone(&inputs.watched.slices.borrow_and_update()));
+                take_objects(&mut model, &mut inputs.watched);
             }
             changed = inputs.watched.resources.changed() => {
                 if changed.is_err() { return }
-                // Slices that came with the objects are taken first.
-                model.take_slices(Arc::clone(&inputs.watched.slices.borrow_and_update()));
-                model.take_resources(Arc::clone(&inputs.watched.resources.borrow_and_update()));
+                take_objects(&mut model, &mut inputs.watched);
+            }
+            changed = inputs.watched.state.changed() => {
+                if changed.is_err() { return }
+                take_objects(&mut model, &mut inputs.watched);
             }
             changed = links.changed() => if changed.is_err() { return },
             changed = inputs.svid.changed() => {
@@ -82,6 +83,19 @@ pub(super) async fn run(
             () = until(held) => {}
         }
     }
+}
+
+/// Takes in what is new of the source: slices before the objects that came with them.
+fn take_objects(model: &mut Model, watched: &mut Watched) {
+    // How far the watches are is read first, so that it never promises more than was taken in.
+    let reached = watched.state.borrow_and_update().reached.clone();
+    if watched.slices.has_changed().unwrap_or_default() || !model.has_objects() {
+        model.take_slices(Arc::clone(&watched.slices.borrow_and_update()));
+    }
+    if watched.resources.has_changed().unwrap_or_default() || !model.has_objects() {
+        model.take_resources(Arc::clone(&watched.resources.borrow_and_update()));
+    }
+    model.take_reached(&reached);
 }
 
 async fn until(held: Option<Instant>) {

@@ -8,9 +8,11 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::desk::{self, Desk};
+use super::desk::Desk;
 use crate::control::client::{self, connect};
+use crate::control::generated::ReportRequest;
 use crate::control::generated::report_reply::Word;
+use crate::control::report::to_wire;
 use crate::identity::rotate::Controllers;
 use crate::tls::svid::Svid;
 use crate::tls::trust::LinkTrust;
@@ -108,7 +110,7 @@ async fn converse(
         }
     };
     let (reports, waiting) = mpsc::channel(WAITING_MAX);
-    reports.send(desk::write(&state.borrow_and_update().clone())).await.ok()?;
+    reports.send(newest(&mut state)).await.ok()?;
     let replies = client.report(ReceiverStream::new(waiting)).await;
     let mut replies = replies
         .inspect_err(|status| tracing::debug!(%status, address, "a report was not taken"))
@@ -127,11 +129,15 @@ async fn converse(
             },
             changed = state.changed() => {
                 changed.ok()?;
-                reports.send(desk::write(&state.borrow_and_update().clone())).await.ok()?;
+                reports.send(newest(&mut state)).await.ok()?;
             }
             () = tokio::time::sleep(REPORT_EVERY) => {
-                reports.send(desk::write(&state.borrow_and_update().clone())).await.ok()?;
+                reports.send(newest(&mut state)).await.ok()?;
             }
         }
     }
+}
+
+fn newest(state: &mut watch::Receiver<GatewayReport>) -> ReportRequest {
+    to_wire(&state.borrow_and_update())
 }

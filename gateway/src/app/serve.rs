@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tonic::service::Routes;
-use tower::{Service as _, ServiceExt as _};
+use tower::{Service as _, ServiceExt};
 
 use crate::connection::first::Version;
 use crate::connection::{HttpConnection, Serve};
@@ -44,11 +44,18 @@ impl Serve for Services {
     async fn catalog(&self, link: LinkStream<TcpStream>) {
         let peer = PeerLink(Arc::clone(&link.peer.link));
         let routes = Routes::new(self.catalog.clone().service()).prepare();
-        let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(peer.clone());
-            let mut routes = routes.clone();
-            async move { routes.ready().await?.call(request.map(tonic::body::Body::new)).await }
-        });
+        let service =
+            tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(peer.clone());
+                let mut routes = routes.clone();
+                let request = request.map(tonic::body::Body::new);
+                async move {
+                    ServiceExt::<http::Request<tonic::body::Body>>::ready(&mut routes)
+                        .await?
+                        .call(request)
+                        .await
+                }
+            });
         let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         http2.max_concurrent_streams(CATALOG_STREAMS_MAX);
         let service = TowerToHyperService::new(service);

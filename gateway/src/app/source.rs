@@ -48,7 +48,8 @@ pub(super) async fn open(
             Ok(Open { watched, writer, client: None, wanted, states })
         }
         SourceSettings::Kubernetes => {
-            let client = Client::try_default().await.context("there is no cluster to connect to")?;
+            let client =
+                Client::try_default().await.context("there is no cluster to connect to")?;
             let options = Options {
                 namespace: Arc::clone(&settings.namespace),
                 pods: settings.role.controls(),

@@ -140,9 +140,8 @@ async fn connect(stream: &Stream) -> Result<Connection, String> {
         tokio::spawn(driver);
         return Ok(Connection::One(send));
     }
-    let (send, driver) = http2::handshake(TokioExecutor::new(), io)
-        .await
-        .map_err(|error| error.to_string())?;
+    let (send, driver) =
+        http2::handshake(TokioExecutor::new(), io).await.map_err(|error| error.to_string())?;
     tokio::spawn(driver);
     Ok(Connection::Two(send))
 }
@@ -159,13 +158,13 @@ async fn exchange(
     let sent = Instant::now();
     let work = async {
         let response = match &mut connection {
-            Connection::One(send) => {
-                send.ready().await?;
-                send.send_request(request).await?
+            Connection::One(client) => {
+                client.ready().await?;
+                client.send_request(request).await?
             }
-            Connection::Two(send) => {
-                send.ready().await?;
-                send.send_request(request).await?
+            Connection::Two(client) => {
+                client.ready().await?;
+                client.send_request(request).await?
             }
         };
         let (parts, body) = response.into_parts();
@@ -175,7 +174,8 @@ async fn exchange(
     let (response, body) = match tokio::time::timeout(REQUEST_WAIT, work).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
-            tally.failed(&stream.path, &format!("{error}: {:?}", std::error::Error::source(&error)));
+            tally
+                .failed(&stream.path, &format!("{error}: {:?}", std::error::Error::source(&error)));
             return None;
         }
         Err(_) => {

@@ -87,7 +87,9 @@ async fn serve(stream: TcpStream, identity: Arc<Identity>) {
     let answer = service_fn(move |request| answer(request, Arc::clone(&identity)));
     // A client may end its connection as it likes.
     let _ended = match speaks {
-        Speaks::Http1 => hyper::server::conn::http1::Builder::new().serve_connection(io, answer).await,
+        Speaks::Http1 => {
+            hyper::server::conn::http1::Builder::new().serve_connection(io, answer).await
+        }
         Speaks::Http2 | Speaks::Grpc => {
             hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                 .serve_connection(io, answer)

@@ -272,7 +272,8 @@ pub(crate) fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
     PrivatePkcs8KeyDer::from(key.serialize_der()).into()
 }
 
-fn after(time: UnixTime, by: Duration) -> UnixTime {
+/// The moment so much later.
+pub(crate) fn after(time: UnixTime, by: Duration) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs()).saturating_add(by))
 }
 

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::authority::{Authority, NotSigned, Terms, private_key};
+use super::authority::{Authority, NotSigned, Terms, after, private_key};
 use super::store::{BundleStore, StoreFailed};
 use crate::control::client::{self, Uncallable};
 use crate::control::generated::{IssueRequest, Issued, issue_reply};
@@ -154,7 +154,7 @@ pub async fn run(source: Source, clock: fn() -> UnixTime, outputs: Outputs) -> I
             tokio::time::sleep(pause).await;
             continue;
         }
-        match obtain(&source, clock()).await {
+        match attempt(&source, clock, &outputs).await {
             Ok(svid) => {
                 renewal = Some(renew_at(&svid, clock(), rand::random()));
                 outputs.status.send_replace(Status {
@@ -174,6 +174,23 @@ pub async fn run(source: Source, clock: fn() -> UnixTime, outputs: Outputs) -> I
                 let rest = backoff(failures, rand::random());
                 wait_out(rest, clock, &outputs).await;
             }
+        }
+    }
+}
+
+/// Tries to get a certificate; meanwhile the one in use may end.
+async fn attempt(
+    source: &Source,
+    clock: fn() -> UnixTime,
+    outputs: &Outputs,
+) -> Result<Svid, NotRenewed> {
+    let mut obtaining = std::pin::pin!(obtain(source, clock()));
+    loop {
+        expire(outputs, clock());
+        let pause = pause(clock(), None, &outputs.status.borrow());
+        tokio::select! {
+            done = &mut obtaining => return done,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -209,7 +226,7 @@ pub fn renew_at(svid: &Svid, now: UnixTime, chance: f64) -> UnixTime {
     let life = svid.not_after().as_secs().saturating_sub(now.as_secs());
     let part = 1.0 / 2.0 + chance.clamp(0.0, 1.0) / 6.0;
     let wait = Duration::from_secs(life).mul_f64(part);
-    UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()).saturating_add(wait))
+    after(now, wait)
 }
 
 /// How long to wait after so many failures: doubling, and half of it by chance.
@@ -223,7 +240,9 @@ pub fn backoff(failures: u32, chance: f64) -> Duration {
 /// How long to sleep until something may be due.
 fn pause(now: UnixTime, renewal: Option<UnixTime>, status: &Status) -> Duration {
     let ahead = |at: UnixTime| Duration::from_secs(at.as_secs().saturating_sub(now.as_secs()));
-    let moments = [renewal, status.until.filter(|until| *until > now)];
+    // A certificate is good through its last second, so its end is the one after.
+    let end = status.until.map(|until| after(until, Duration::from_secs(1)));
+    let moments = [renewal, end.filter(|end| *end > now)];
     let next = moments.into_iter().flatten().map(ahead).min().unwrap_or(LONGEST_SLEEP);
     next.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
 }

@@ -80,6 +80,36 @@ pub enum LinkFailed {
     Refused(#[from] PeerRefused),
 }
 
+// === impl LinkFailed ===
+
+impl LinkFailed {
+    /// The reason as it stands in a condition.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Protocol => "ProtocolMismatch",
+            Self::Refused(refused) => refused.reason(),
+            Self::Handshake(failed) => failed
+                .refusal()
+                .map_or_else(|| handshake_reason(failed), |refused| refused.reason()),
+        }
+    }
+}
+
+fn handshake_reason(failed: &HandshakeFailed) -> &'static str {
+    use rustls::AlertDescription as Alert;
+    match failed {
+        HandshakeFailed::Io(_) => "ConnectionFailed",
+        HandshakeFailed::Timeout(_) => "HandshakeTimeout",
+        HandshakeFailed::Tls(
+            rustls::Error::AlertReceived(Alert::NoApplicationProtocol | Alert::ProtocolVersion)
+            | rustls::Error::NoApplicationProtocol
+            | rustls::Error::PeerIncompatible(_),
+        ) => "ProtocolMismatch",
+        HandshakeFailed::Tls(rustls::Error::AlertReceived(_)) => "RefusedByPeer",
+        HandshakeFailed::Tls(_) => "HandshakeFailed",
+    }
+}
+
 // === impl LinkListener ===
 
 impl LinkListener {

@@ -93,6 +93,19 @@ impl PeerRefused {
         }
     }
 
+    /// The reason as it stands in a condition.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "NoCertificate",
+            Self::UnknownTrustDomain(_) => "UnknownTrustDomain",
+            Self::NotInBundle(_) => "NotInBundle",
+            Self::Expired => "CertificateExpired",
+            Self::NotYetValid => "CertificateNotYetValid",
+            Self::NotAGateway(_) => "NotAGateway",
+            Self::BadSvid(_) => "InvalidSvid",
+        }
+    }
+
     /// The refusal that ended a handshake on this side.
     pub fn of(error: &rustls::Error) -> Option<Self> {
         match error {

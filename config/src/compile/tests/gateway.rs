@@ -197,3 +197,16 @@ fn a_tls_route_needs_a_listener_that_speaks_tls() {
     assert_eq!(world.route("t", "Accepted"), "false/NoMatchingParent");
     assert_eq!(world.attached("http"), 0);
 }
+
+#[test]
+fn a_key_of_another_certificate_is_an_invalid_certificate() {
+    let issued = || rcgen::generate_simple_self_signed(["a.io".to_owned()]).unwrap();
+    let (one, other) = (issued(), issued());
+    let check = |key: String, wanted| {
+        let world =
+            world_with(&[&gateway(HTTPS)], vec![secret_of(one.cert.pem().as_bytes(), &key)]);
+        assert_eq!(world.listener("https", "ResolvedRefs"), wanted);
+    };
+    check(one.signing_key.serialize_pem(), "true/ResolvedRefs");
+    check(other.signing_key.serialize_pem(), "false/InvalidCertificateRef");
+}

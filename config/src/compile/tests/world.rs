@@ -44,9 +44,14 @@ pub(super) fn route(name: &str, spec: &str) -> String {
     )
 }
 
-/// A Secret `cert` in `infra`.
+/// A Secret `cert` in `infra` with a certificate that is well-formed.
 pub(super) fn secret(key: &str) -> DynamicObject {
-    let chain = ByteString(include_bytes!("certificate.pem").to_vec());
+    secret_of(include_bytes!("certificate.pem"), key)
+}
+
+/// A Secret `cert` in `infra`.
+pub(super) fn secret_of(chain: &[u8], key: &str) -> DynamicObject {
+    let chain = ByteString(chain.to_vec());
     let key = ByteString(key.as_bytes().to_vec());
     serde_json::from_value(serde_json::json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",

@@ -7,11 +7,8 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 
 use super::Options;
+use crate::marks::PORT_RECORD;
 use crate::model::{Kind, Name, ObjectRef};
-
-/// The label of the `ConfigMap`s that record which gateway port belongs to whom.
-pub const PORT_RECORD_LABEL: &str = "spanway.dev/port-record";
-const PORT_RECORDS: &str = "spanway.dev/port-record=true";
 
 /// How many objects are asked for at once: what the API server's own clients ask for.
 const PAGE: u32 = 500;
@@ -44,6 +41,7 @@ pub(super) struct Scope {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Pick {
     All,
+    /// Those that have a label, whatever its value.
     Label(&'static str),
     Name(Arc<str>),
 }
@@ -53,7 +51,7 @@ pub(super) fn everywhere(options: &Options) -> Vec<Scope> {
     let own = |kind, pick| Scope { kind, namespace: Some(Arc::clone(&options.namespace)), pick };
     let mut scopes: Vec<_> =
         EVERYWHERE.map(|kind| Scope { kind, namespace: None, pick: Pick::All }).into();
-    scopes.push(own(Kind::ConfigMap, Pick::Label(PORT_RECORDS)));
+    scopes.push(own(Kind::ConfigMap, Pick::Label(PORT_RECORD)));
     if options.pods {
         scopes.push(own(Kind::Pod, Pick::All));
     }
@@ -94,7 +92,7 @@ impl Scope {
         let params = ListParams::default().limit(PAGE);
         match &self.pick {
             Pick::All => params,
-            Pick::Label(selector) => params.labels(selector),
+            Pick::Label(label) => params.labels(label),
             Pick::Name(name) => params.fields(&format!("metadata.name={name}")),
         }
     }
@@ -103,7 +101,7 @@ impl Scope {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         match &self.pick {
             Pick::All => params,
-            Pick::Label(selector) => params.labels(selector),
+            Pick::Label(label) => params.labels(label),
             Pick::Name(name) => params.fields(&format!("metadata.name={name}")),
         }
     }

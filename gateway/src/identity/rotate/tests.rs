@@ -172,6 +172,29 @@ async fn the_last_good_certificate_is_held_to_its_end_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_certificate_ends_also_while_a_controller_does_not_answer() {
+    let controller = Controller::start().await;
+    // Accepts, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let gateway = Gateway::of(&controller, vec![address]).await;
+    let life = Terms { life: Duration::from_secs(2), ..terms() };
+    let short = controller.authority.svid(&GATEWAY.parse().unwrap(), life).unwrap();
+    let until = Some(short.not_after());
+    let outputs = Outputs {
+        svid: watch::Sender::new(Some(Arc::new(short))),
+        status: watch::Sender::new(Status { until, ..Status::default() }),
+    };
+    let (mut svid, status) = (outputs.svid.subscribe(), outputs.status.subscribe());
+    let source = Source::Controllers(gateway.source.clone());
+    let task = tokio::spawn(run(source, UnixTime::now, outputs));
+    let gone = tokio::time::timeout(WITHIN, svid.wait_for(Option::is_none)).await.is_ok();
+    assert!(gone && status.borrow().failures == 0, "it ended within the first attempt");
+    task.abort();
+    drop(silent);
+}
+
+#[tokio::test]
 async fn the_loop_recovers_and_says_how_it_stands() {
     let controller = Controller::start().await;
     let gateway = Gateway::of(&controller, vec![controller.address.clone()]).await;

@@ -319,6 +319,21 @@ async fn a_caller_without_a_protocol_of_links_is_refused() {
 }
 
 #[tokio::test]
+async fn a_peer_of_another_version_of_the_protocol_is_called_so() {
+    install();
+    let root = Root::new("west");
+    let links = [trust("west", "west", &root, &[WEST])];
+    let key = || root.svid(WEST).certified_key();
+    let east = East::new(&links);
+    let met = east.meets(caller(Some(key()), &[b"spanway/2"])).await.unwrap_err();
+    assert_eq!(met.reason(), "ProtocolMismatch");
+    let mut later = Arc::unwrap_or_clone(server(key()));
+    later.alpn_protocols = vec![b"spanway/2".to_vec()];
+    let reached = dialled(&links[0], Arc::new(later)).await.unwrap_err();
+    assert_eq!(reached.reason(), "ProtocolMismatch");
+}
+
+#[tokio::test]
 async fn a_caller_of_tls_1_2_is_refused() {
     install();
     let root = Root::new("west");

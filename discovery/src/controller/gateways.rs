@@ -1,0 +1,164 @@
+//! The leader's work for Gateways: their Services, role bindings and conditions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use config::compile::{Compiled, Context, compile};
+use config::gateway_service::{
+    self, FINALIZER, RoleBindingSettings, SECRET_READER, ServiceSettings, plan_role_bindings,
+};
+use config::marks::{MANAGED_BY, MANAGER};
+use config::model::{Kind, Name, ObjectRef};
+use config::resources::Resources;
+use config::status;
+use config::table::PortOwner;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Service;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::plan::{Change, Doomed, Object};
+use crate::status::StatusPatch;
+
+use super::round::{Gateways, Ports, Seen};
+
+/// How long a role binding counts as there without being written again: nobody watches them.
+const BINDING_HOLDS: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is made beside the conditions, in a Kubernetes cluster.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    /// How LoadBalancer Services are made.
+    pub services: ServiceSettings,
+    /// Who is to read Secrets.
+    pub bindings: RoleBindingSettings,
+}
+
+/// The work for Gateways.
+#[derive(Clone, Debug)]
+pub struct Work {
+    context: Context,
+    objects: Option<Objects>,
+    /// The role bindings that were written, and when.
+    bound: BTreeMap<Name, Timestamp>,
+    /// Those that were deleted since, and when they were first.
+    unbound: BTreeMap<Name, Timestamp>,
+}
+
+impl Work {
+    /// The work; without `objects` it is conditions alone, as for a directory.
+    pub const fn new(context: Context, objects: Option<Objects>) -> Self {
+        Self { context, objects, bound: BTreeMap::new(), unbound: BTreeMap::new() }
+    }
+
+    fn bindings(&mut self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
+        let Some(objects) = &self.objects else { return Vec::new() };
+        let now = seen.now;
+        let fresh = |at: &Timestamp| now.duration_since(*at) < BINDING_HOLDS;
+        let known: BTreeSet<Name> = self.bound.keys().cloned().collect();
+        for name in plan_role_bindings(&compiled.wanted, &known, &objects.bindings).delete {
+            self.bound.remove(&name);
+            self.unbound.insert(name, now);
+        }
+        let held: BTreeSet<Name> =
+            self.bound.iter().filter(|(_, at)| fresh(at)).map(|(name, _)| name.clone()).collect();
+        let missing = plan_role_bindings(&compiled.wanted, &held, &objects.bindings).apply;
+        self.unbound.retain(|_, at| fresh(at));
+        let mut changes = Vec::new();
+        for binding in &missing {
+            let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
+            let name = Name::new(namespace, SECRET_READER);
+            changes.extend(object(Kind::RoleBinding, &name, binding).map(Change::Apply));
+            self.unbound.remove(&name);
+            self.bound.insert(name, now);
+        }
+        // Again and again for a while: whether a deletion came through is not seen.
+        changes.extend(self.unbound.keys().map(|name| {
+            let reference = ObjectRef::new(Kind::RoleBinding, name.clone());
+            Change::Delete(Doomed { reference, uid: None, resource_version: None })
+        }));
+        changes
+    }
+}
+
+impl Gateways for Work {
+    type View = Compiled;
+
+    fn look(&self, seen: &Seen<'_>) -> Compiled {
+        compile(seen.resources, &self.context)
+    }
+
+    fn owners(&self, compiled: &Compiled) -> BTreeMap<PortOwner, Name> {
+        compiled.wanted_ports.iter().cloned().collect()
+    }
+
+    fn round(
+        &mut self,
+        seen: &Seen<'_>,
+        compiled: Compiled,
+        _: &Ports,
+    ) -> (Vec<Change>, Vec<StatusPatch>) {
+        let mut changes = self.bindings(seen, &compiled);
+        let planned = self.objects.as_ref().map(|objects| {
+            gateway_service::plan(seen.resources, &compiled.verdicts, &objects.services)
+        });
+        let planned = planned.unwrap_or_default();
+        changes.extend(services(seen.resources, &planned));
+        let reports = seen.reports.values();
+        let bound = reports.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
+        let observed = status::Observed { bound: bound.collect(), addresses: planned.addresses };
+        let context = (&self.context, seen.now);
+        let patches = status::patches(seen.resources, &compiled.verdicts, &observed, context);
+        (changes, patches.into_iter().map(patch).collect())
+    }
+}
+
+fn services(resources: &Resources, planned: &gateway_service::ServicePlan) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for wanted in &planned.apply {
+        let metadata = &wanted.metadata;
+        let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { continue };
+        let name = Name::new(namespace, name);
+        let ours = resources.services.get(&name).is_some_and(|held| {
+            let label = held.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
+            label.is_some_and(|label| label == MANAGER)
+        });
+        let object = object(Kind::Service, &name, wanted);
+        changes.extend(object.map(if ours { Change::Apply } else { Change::Create }));
+    }
+    let held = |name: &Name| resources.services.get(name).map(|held| (name.clone(), &**held));
+    for (name, held) in planned.delete.iter().filter_map(held) {
+        changes.push(Change::Delete(Doomed {
+            reference: ObjectRef::new(Kind::Service, name),
+            uid: held.metadata.uid.clone(),
+            resource_version: held.metadata.resource_version.clone(),
+        }));
+    }
+    for (name, held) in planned.release.iter().filter_map(held) {
+        changes.extend(object(Kind::Service, &name, &unheld(held)).map(Change::Replace));
+    }
+    changes
+}
+
+/// The Service without our finalizer.
+fn unheld(service: &Service) -> Service {
+    let mut service = service.clone();
+    if let Some(finalizers) = &mut service.metadata.finalizers {
+        finalizers.retain(|one| one != FINALIZER);
+    }
+    service
+}
+
+fn object(kind: Kind, name: &Name, content: &impl Serialize) -> Option<Object> {
+    let value = serde_json::to_value(content).ok()?;
+    Some(Object { reference: ObjectRef::new(kind, name.clone()), value })
+}
+
+fn patch(patch: status::StatusPatch) -> StatusPatch {
+    let version = patch.body.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    let resource_version = version.map(Into::into);
+    let status = patch.body.get("status").cloned().unwrap_or_default();
+    StatusPatch { object: patch.object, status, resource_version }
+}
+
+#[cfg(test)]
+mod tests;

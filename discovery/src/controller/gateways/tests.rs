@@ -1,0 +1,147 @@
+//! What is made for a Gateway, and when it goes.
+
+use config::resources::Slices;
+use serde_json::json;
+
+use super::*;
+use crate::catalog::client::LinkStates;
+use crate::controller::round::{Settings, World};
+use crate::ports::{PortRange, REST};
+use crate::slices::Reports;
+
+const SYSTEM: &str = "spanway-system";
+
+/// A class of ours and a Gateway with a plain and an encrypted listener.
+fn resources() -> Resources {
+    let mut resources = Resources::default();
+    let class = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+        "metadata": {"name": "spanway", "uid": "class"},
+        "spec": {"controllerName": "spanway.dev/gateway-controller"},
+    });
+    let gateway = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "metadata": {"name": "edge", "namespace": "shop", "uid": "edge-uid"},
+        "spec": {
+            "gatewayClassName": "spanway",
+            "listeners": [
+                {"name": "http", "port": 80, "protocol": "HTTP"},
+                {"name": "https", "port": 443, "protocol": "HTTPS",
+                 "tls": {"certificateRefs": [{"name": "cert"}]}},
+            ],
+        },
+    });
+    resources.apply(Kind::GatewayClass, serde_json::from_value(class).unwrap());
+    resources.apply(Kind::Gateway, serde_json::from_value(gateway).unwrap());
+    resources
+}
+
+fn work(objects: bool) -> Work {
+    let services = ServiceSettings {
+        namespace: SYSTEM.into(),
+        selector: [("app".into(), "spanway".into())].into(),
+        external_traffic_policy: "Cluster".into(),
+    };
+    let service_accounts = vec![Name::new(SYSTEM, "spanway-gateway")];
+    let bindings = RoleBindingSettings { service_accounts, namespaces: None };
+    Work::new(Context::new(SYSTEM), objects.then_some(Objects { services, bindings }))
+}
+
+/// A round in words, at this second.
+fn round(work: &mut Work, resources: &Resources, second: i64) -> Vec<String> {
+    let settings = Settings {
+        cluster: "east".into(),
+        trust_domain: "east.example".parse().unwrap(),
+        namespace: SYSTEM.into(),
+        world: World::Kubernetes,
+        range: PortRange::default(),
+        rest: REST,
+    };
+    let seen = Seen {
+        settings: &settings,
+        resources,
+        slices: &Slices::default(),
+        states: &LinkStates::default(),
+        reports: &Reports::new(),
+        now: Timestamp::from_second(second).unwrap(),
+    };
+    let view = work.look(&seen);
+    let (changes, patches) = work.round(&seen, view, &Ports::default());
+    let verb = |change: &Change| match change {
+        Change::Create(_) => "create",
+        Change::Apply(_) => "apply",
+        Change::Replace(_) | Change::Release(_) => "replace",
+        Change::Delete(_) => "delete",
+    };
+    let changes = changes.iter().map(|change| {
+        let ObjectRef { kind, name } = change.reference();
+        format!("{} {kind} in {}", verb(change), name.namespace)
+    });
+    let patches = patches.iter().map(|patch| format!("status of {}", patch.object));
+    changes.chain(patches).collect()
+}
+
+#[test]
+fn listener_ports_are_owned_by_their_gateway() {
+    let work = work(true);
+    let compiled = compile(&resources(), &Context::new(SYSTEM));
+    let owners = work.owners(&compiled);
+    let owner = PortOwner { uid: "edge-uid".into(), port: 80 };
+    assert_eq!(owners.get(&owner), Some(&Name::new("shop", "edge")));
+}
+
+#[test]
+fn a_gateway_with_ports_gets_a_service_a_role_binding_and_conditions() {
+    let mut resources = resources();
+    let record = json!({"uid": "edge-uid", "port": 80, "name": "shop/edge"}).to_string();
+    let records = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "spanway-ports-20", "namespace": SYSTEM,
+            "labels": {"spanway.dev/port-record": "true"},
+        },
+        "data": {"20000": record},
+    });
+    resources.apply(Kind::ConfigMap, serde_json::from_value(records).unwrap());
+    let expected = [
+        "apply RoleBinding in shop",
+        "create Service in spanway-system",
+        "status of GatewayClass spanway",
+        "status of Gateway shop/edge",
+    ];
+    assert_eq!(round(&mut work(true), &resources, 0), expected);
+}
+
+#[test]
+fn a_directory_gets_conditions_alone() {
+    let expected = ["status of GatewayClass spanway", "status of Gateway shop/edge"];
+    assert_eq!(round(&mut work(false), &resources(), 0), expected);
+}
+
+fn bindings(changes: Vec<String>) -> Vec<String> {
+    changes.into_iter().filter(|change| change.contains("RoleBinding")).collect()
+}
+
+#[test]
+fn a_role_binding_goes_with_the_last_reference() {
+    let (mut work, resources) = (work(true), resources());
+    round(&mut work, &resources, 0);
+    assert_eq!(bindings(round(&mut work, &resources, 1)), [""; 0]);
+    let gone = bindings(round(&mut work, &Resources::default(), 2));
+    assert_eq!(gone, ["delete RoleBinding in shop"]);
+}
+
+#[test]
+fn a_role_binding_that_somebody_removed_is_written_again() {
+    let (mut work, resources) = (work(true), resources());
+    round(&mut work, &resources, 0);
+    assert_eq!(bindings(round(&mut work, &resources, 61)), ["apply RoleBinding in shop"]);
+}
+
+#[test]
+fn a_reference_that_comes_back_gets_its_role_binding_at_once() {
+    let (mut work, resources) = (work(true), resources());
+    round(&mut work, &resources, 0);
+    round(&mut work, &Resources::default(), 1);
+    assert_eq!(bindings(round(&mut work, &resources, 2)), ["apply RoleBinding in shop"]);
+}

@@ -1,0 +1,33 @@
+//! `spanway up`: two simulated clusters on this machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::run::duration;
+use crate::demo::{self, Options};
+
+/// Flags of `spanway up`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Ends by itself after so long, such as 20s.
+    #[arg(long = "for", value_parser = duration)]
+    ends_after: Option<Duration>,
+    /// Prints one JSON object as the last line of standard output.
+    #[arg(long)]
+    json: bool,
+    /// Keeps the YAML of both clusters there: edit it and see it take effect.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// Runs until Ctrl-C, or as long as was asked for.
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    super::start_logging("warn", false);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let options =
+        Options { ends_after: arguments.ends_after, json: arguments.json, dir: arguments.dir };
+    let done = runtime.block_on(demo::run(options));
+    // Sample services and clients are dropped where they stand.
+    runtime.shutdown_background();
+    done
+}
