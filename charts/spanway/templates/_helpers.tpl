@@ -26,6 +26,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "spanway.pod" -}}
 {{- $own := index .root.Values .component -}}
 serviceAccountName: spanway-{{ .component }}
+# The variables of the Service spanway-link would be taken for settings.
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
