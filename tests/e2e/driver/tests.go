@@ -8,6 +8,7 @@ func tests() []test {
 		{"server-first, late HTTP, half-closing and TLS clients work through the mirrored Service", otherProtocols},
 		{"an import, its Service and its slices go and come with the ServiceExport", exportGoesAndComes},
 		{"every port bound and every connection of our pods is one that the NetworkPolicy names", policyNamesAll},
+		{"Secrets are read where a Gateway refers to them and nowhere else", secretsOnlyWhereReferred},
 		{"weights and a header match split between local and remote pods, called through the mirrored Service", splitsMirrored},
 		{"weights and a header match split between local and remote pods, called through a Gateway", splitsGateway},
 		{"no call fails and none runs twice while remote pods are rolled out, scaled and deleted", remotePodsChange},
