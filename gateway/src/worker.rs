@@ -144,7 +144,10 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.cancel();
-        for thread in self.threads.drain(..) {
+        let here = std::thread::current().id();
+        // The last reference may be dropped by a task of a worker, which cannot wait for itself.
+        let others = self.threads.drain(..).filter(|thread| thread.thread().id() != here);
+        for thread in others {
             if thread.join().is_err() {
                 tracing::error!("a worker thread had panicked");
             }

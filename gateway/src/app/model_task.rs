@@ -89,15 +89,8 @@ pub(super) async fn run(
 fn take_objects(model: &mut Model, watched: &mut Watched) {
     // How far the watches are is read first, so that it never promises more than was taken in.
     let reached = watched.state.borrow_and_update().reached.clone();
-    // What is new is seen from the values: the wait that ended has marked its own as seen.
-    let slices = Arc::clone(&watched.slices.borrow_and_update());
-    if !Arc::ptr_eq(&slices, model.slices()) {
-        model.take_slices(slices);
-    }
-    let resources = Arc::clone(&watched.resources.borrow_and_update());
-    if !Arc::ptr_eq(&resources, model.resources()) || !model.has_objects() {
-        model.take_resources(resources);
-    }
+    model.take_slices(&watched.slices.borrow_and_update().clone());
+    model.take_resources(&watched.resources.borrow_and_update().clone());
     model.take_reached(&reached);
 }
 
