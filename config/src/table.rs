@@ -27,7 +27,7 @@ pub use self::port::{
 pub use self::rule::{
     Backend, Filter, HeaderChange, HeaderName, HeaderValue, Rule, RuleId, Target, Timeouts,
 };
-pub use self::virtual_hosts::{Outcome, Place, Tried, VirtualHosts};
+pub use self::virtual_hosts::{Outcome, Place, Standing, Tried, VirtualHosts};
 
 /// What a match may ask of a request: the same for both versions of HTTP.
 pub trait Request {

@@ -1,11 +1,19 @@
 //! The command line: one file a verb.
 
+mod client;
+mod explain;
+mod offline;
+mod output;
 mod run;
+#[cfg(test)]
+mod samples;
+mod status;
 mod up;
+mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Exit codes, the same for all verbs.
 pub mod exit {
@@ -36,6 +44,20 @@ enum Verb {
     Up(up::Arguments),
     /// Runs a gateway, a controller, or both.
     Run(Box<run::Arguments>),
+    /// Shows links, exports and certificates of a running process.
+    Status(status::Arguments),
+    /// Says which rule takes a request, and why the others do not.
+    Explain(explain::Arguments),
+    /// Says what is wrong with a directory of YAML.
+    Validate(validate::Arguments),
+    /// Prints the version.
+    Version,
+    /// Prints a completion script for a shell.
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Parses, runs, and says how it went.
@@ -44,6 +66,11 @@ pub fn main() -> ExitCode {
     let done = match arguments.verb {
         Verb::Up(arguments) => up::run(arguments),
         Verb::Run(arguments) => run::run(*arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Version => version(),
+        Verb::Completion { shell } => completion(shell),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -53,6 +80,24 @@ pub fn main() -> ExitCode {
             ExitCode::from(exit::INTERNAL)
         }
     }
+}
+
+fn version() -> anyhow::Result<u8> {
+    output::print(concat!("spanway ", env!("CARGO_PKG_VERSION"), "\n"))?;
+    Ok(exit::OK)
+}
+
+fn completion(shell: clap_complete::Shell) -> anyhow::Result<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "spanway", &mut script);
+    output::print(&String::from_utf8_lossy(&script))?;
+    Ok(exit::OK)
+}
+
+/// Runs a short question to its end.
+fn block_on<F: Future>(question: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(question))
 }
 
 /// Logs of the program itself go to standard error; `SPANWAY_LOG` chooses, as `info` or

@@ -64,6 +64,7 @@ pub struct Contents {
     pub slices: Slices,
     /// What is wrong with the files.
     pub problems: Vec<FileProblem>,
+    world: World,
 }
 
 /// A directory that is watched while `run` runs.
@@ -80,8 +81,15 @@ pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
     let now = Timestamp::now();
     let mut world = World::new(now);
     world.take(files::read(path), now);
-    let problems = world.problems();
-    Ok(Contents { resources: world.resources, slices: world.slices, problems })
+    let (resources, slices) = (world.resources.clone(), world.slices.clone());
+    Ok(Contents { resources, slices, problems: world.problems(), world })
+}
+
+impl Contents {
+    /// The file and the line on which a field of an object stands, or the nearest around it.
+    pub fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
+        self.world.place(object, field)
+    }
 }
 
 /// The object of that name as it stands in a directory now, the user's before one that we made.

@@ -145,6 +145,22 @@ impl Default for Match {
     }
 }
 
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(method) = &self.method {
+            write!(f, "{method} ")?;
+        }
+        write!(f, "{}", self.path)?;
+        for NamedMatch { name, value } in &self.headers {
+            write!(f, ", header `{name}` is {value}")?;
+        }
+        for NamedMatch { name, value } in &self.query {
+            write!(f, ", query parameter `{name}` is {value}")?;
+        }
+        Ok(())
+    }
+}
+
 /// The first thing that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mismatch<'a> {

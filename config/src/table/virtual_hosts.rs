@@ -52,6 +52,19 @@ pub struct Tried {
     pub outcome: Outcome,
 }
 
+/// A match of a rule, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The listener's host, `*` for all.
+    pub listener: String,
+    /// The route's own host, `*` where it names none.
+    pub host: String,
+    /// What the rule asks of a request.
+    pub matched: Arc<Match>,
+    /// The rule.
+    pub rule: Arc<Rule>,
+}
+
 impl VirtualHosts {
     /// Makes a listener known: it takes the requests for its host even without any rule.
     pub fn add_listener(&mut self, host: &str) {
@@ -109,15 +122,25 @@ impl VirtualHosts {
         tried
     }
 
-    /// All rules, each once per match, in the order in which they are tried.
-    pub fn rules(&self) -> Vec<Arc<Rule>> {
-        let mut rules = Vec::new();
-        for (_, hosts) in in_order(&self.listeners) {
-            for (_, paths) in in_order(hosts) {
-                rules.extend(paths.in_order().iter().map(|one| Arc::clone(&one.rule)));
+    /// All matches in the order in which they are tried.
+    pub fn standing(&self) -> Vec<Standing> {
+        let mut all = Vec::new();
+        for (listener, hosts) in in_order(&self.listeners) {
+            for (host, paths) in in_order(hosts) {
+                all.extend(paths.in_order().into_iter().map(|one| Standing {
+                    listener: listener.clone(),
+                    host: host.clone(),
+                    matched: Arc::clone(&one.matched),
+                    rule: Arc::clone(&one.rule),
+                }));
             }
         }
-        rules
+        all
+    }
+
+    /// All rules, each once per match, in the order in which they are tried.
+    pub fn rules(&self) -> Vec<Arc<Rule>> {
+        self.standing().into_iter().map(|one| one.rule).collect()
     }
 }
 

@@ -1,9 +1,11 @@
 //! What Prometheus scrapes. Labels come from objects, never from what a client sends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus::core::Collector as _;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -160,6 +162,31 @@ impl Metrics {
         self.link_up.with_label_values(&[link]).set(i64::from(up));
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         self.link_age.with_label_values(&[link]).set(age);
+    }
+
+    /// Peers of a link that were refused since the start, by reason.
+    pub fn refused_peers(&self, link: &str) -> BTreeMap<String, u64> {
+        let families = self.refused_peers.collect();
+        let counted = families.iter().flat_map(|family| family.get_metric());
+        let of_link = counted.filter_map(|metric| {
+            let label = |name: &str| {
+                let labels = metric.get_label().iter();
+                labels.filter(|label| label.name() == name).map(|label| label.value()).next()
+            };
+            let reason = label("reason").filter(|_| label("link") == Some(link))?;
+            let count: u64 = self.refused_peers.with_label_values(&[link, reason]).get();
+            Some((reason.to_owned(), count))
+        });
+        of_link.collect()
+    }
+
+    /// Forgets what was said of links, certificates and the source, so that those that are gone
+    /// are not shown for ever.
+    pub fn forget_states(&self) {
+        self.link_up.reset();
+        self.link_age.reset();
+        self.certificate_expiry.reset();
+        self.source_age.reset();
     }
 
     /// Says when a certificate ends, in seconds since 1970.

@@ -66,6 +66,14 @@ impl File {
         }
     }
 
+    /// The line of a field of an object, or of the nearest field around it.
+    pub(super) fn line_of(&self, object: &ObjectRef, field: &str) -> Option<u32> {
+        let entry = self.entries.iter().find(|entry| entry.object == *object)?;
+        let documents = Node::documents(&self.text).ok()?;
+        let node = documents.iter().find(|node| node.line == entry.line);
+        Some(node.map_or(entry.line, |node| node.line_of(field)))
+    }
+
     fn fail(&mut self, problems: Vec<FileProblem>) -> bool {
         let changed = self.problems != problems;
         self.problems = problems;

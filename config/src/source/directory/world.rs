@@ -96,6 +96,12 @@ impl World {
         problems
     }
 
+    /// The file and the line on which a field of an object stands.
+    pub(super) fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
+        let mut files = self.files.iter().filter(|((role, _), _)| *role != Role::Status);
+        files.find_map(|((_, path), file)| Some((path.as_path(), file.line_of(object, field)?)))
+    }
+
     /// Why the directory itself cannot be read.
     pub(super) fn unreadable(&self) -> Option<&str> {
         self.unreadable.as_deref()
