@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
 use self::first::{First, Version};
+use crate::drain::Phase;
 use crate::link::far::{self, Exports, Far};
 use crate::listener::peek::{self, Peeked, Replay};
 use crate::listener::{Accepted, Handler, Role};
@@ -223,7 +224,11 @@ impl<V: Serve, E: Exports> Connections<V, E> {
             }
         };
         match link.protocol {
-            LinkProtocol::Catalog => self.serve.catalog(link).await,
+            // The peer was told that we go, and finds another of us.
+            LinkProtocol::Catalog => tokio::select! {
+                () = self.serve.catalog(link) => {}
+                () = self.far.draining.reached(Phase::Draining) => {}
+            },
             LinkProtocol::Calls => {
                 let name = Arc::clone(&link.peer.link);
                 let copied = Copied::default();

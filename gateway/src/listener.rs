@@ -146,8 +146,8 @@ impl<H: Handler> Listeners<H> {
         let stop = CancellationToken::new();
         for socket in sockets {
             let context = self.context.clone();
-            let workers = Arc::clone(&self.workers);
-            acceptor.spawn(accept::run(socket, owner.clone(), context, workers, stop.clone()));
+            let seats = self.workers.seats().clone();
+            acceptor.spawn(accept::run(socket, owner.clone(), context, seats, stop.clone()));
         }
         Listening { bound: Bound::Yes, stop: Some(stop) }
     }

@@ -82,12 +82,17 @@ impl Worker {
     }
 }
 
-/// All workers. Their drop ends the threads, and with them whatever still runs there.
+/// All workers. Their drop ends the threads, and with them whatever still runs there: what runs
+/// there holds [`Seats`] only, as no thread can wait for itself.
 pub struct Workers {
-    seats: Vec<Arc<Seat>>,
+    seats: Seats,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
+
+/// The places of all workers.
+#[derive(Clone, Default)]
+pub struct Seats(Arc<[Arc<Seat>]>);
 
 /// Where work of one worker is put.
 pub struct Seat {
@@ -100,12 +105,13 @@ impl Workers {
     /// Starts `count` threads, at least one.
     pub fn start(count: usize, published: &Arc<Published>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        let mut seats = Vec::new();
         let mut workers =
-            Self { seats: Vec::new(), threads: Vec::new(), stop: CancellationToken::new() };
+            Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let worker = Arc::new(Worker::new(Arc::clone(&shared)));
-            workers.seats.push(Arc::new(Seat {
+            seats.push(Arc::new(Seat {
                 worker: Arc::clone(&worker),
                 runtime: runtime.handle().clone(),
                 tasks: AtomicUsize::new(0),
@@ -120,21 +126,17 @@ impl Workers {
                 drop(runtime);
             })?);
         }
+        workers.seats = Seats(seats.into());
         Ok(workers)
-    }
-
-    /// The worker with the least to do.
-    pub fn least_loaded(&self) -> Option<&Arc<Seat>> {
-        self.seats.iter().min_by_key(|seat| seat.tasks.load(Relaxed))
     }
 
     /// The runtime on which sockets are accepted: with one worker, its own.
     pub fn acceptor(&self) -> Option<&Handle> {
-        self.seats.first().map(|seat| &seat.runtime)
+        self.seats.0.first().map(|seat| &seat.runtime)
     }
 
-    /// All of them.
-    pub fn seats(&self) -> &[Arc<Seat>] {
+    /// Where work is put.
+    pub const fn seats(&self) -> &Seats {
         &self.seats
     }
 }
@@ -142,11 +144,21 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.cancel();
-        for thread in self.threads.drain(..) {
+        let here = std::thread::current().id();
+        // The last reference may be dropped by a task of a worker, which cannot wait for itself.
+        let others = self.threads.drain(..).filter(|thread| thread.thread().id() != here);
+        for thread in others {
             if thread.join().is_err() {
                 tracing::error!("a worker thread had panicked");
             }
         }
+    }
+}
+
+impl Seats {
+    /// The worker with the least to do.
+    pub fn least_loaded(&self) -> Option<&Arc<Seat>> {
+        self.0.iter().min_by_key(|seat| seat.tasks.load(Relaxed))
     }
 }
 

@@ -1,3 +1,7 @@
 //! What the tests share.
 
+pub mod client;
+pub mod cluster;
 pub mod corpus;
+pub mod endpoint;
+pub mod wire;

@@ -13,8 +13,10 @@ pub use self::selector::{Expression, Operator, Selector};
 pub const DEFAULT_PORT: u16 = 15443;
 /// The key of a bundle's `ConfigMap` where a reference names none.
 pub const DEFAULT_BUNDLE_KEY: &str = "bundle.pem";
-/// The `ServiceAccount` of the gateways where a link names none: the chart's.
-const DEFAULT_GATEWAY_PATH: &str = "ns/spanway-system/sa/spanway-gateway";
+/// Who is a peer where a link names nobody: the chart's gateways, and its controllers, which
+/// subscribe to catalogs as gateways do.
+const DEFAULT_PEER_PATHS: [&str; 2] =
+    ["ns/spanway-system/sa/spanway-gateway", "ns/spanway-system/sa/spanway-controller"];
 /// Services taken from one cluster unless its link says otherwise: far above what is usual, and
 /// small enough that a broken peer cannot exhaust memory or the API server.
 pub const DEFAULT_MAX_SERVICES: u32 = 5_000;
@@ -58,7 +60,8 @@ pub struct ClusterLinkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_ref: Option<BundleRef>,
     /// The SPIFFE IDs of its gateways; nobody else is a peer. Where nothing is said: the chart's,
-    /// `spiffe://<trust domain>/ns/spanway-system/sa/spanway-gateway`.
+    /// `spiffe://<trust domain>/ns/spanway-system/sa/spanway-gateway`, and `spanway-controller`,
+    /// which subscribes to the catalog as gateways do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub gateways: Vec<String>,
@@ -222,7 +225,8 @@ impl ClusterLink {
     /// The SPIFFE IDs of the remote gateways: those named, or the chart's.
     pub fn gateways(&self) -> Vec<String> {
         if self.spec.gateways.is_empty() {
-            vec![format!("spiffe://{}/{DEFAULT_GATEWAY_PATH}", self.spec.trust_domain)]
+            let of = |path| format!("spiffe://{}/{path}", self.spec.trust_domain);
+            DEFAULT_PEER_PATHS.map(of).to_vec()
         } else {
             self.spec.gateways.clone()
         }

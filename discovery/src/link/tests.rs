@@ -21,7 +21,11 @@ fn check(spec: &Value, expected: Option<LinkReason>) {
 #[test]
 fn the_gateways_are_the_charts_unless_said_otherwise() {
     let ids: Vec<_> = link("west", &json!({})).gateways.iter().map(ToString::to_string).collect();
-    assert_eq!(ids, ["spiffe://west.example/ns/spanway-system/sa/spanway-gateway"]);
+    assert_eq!(
+        ids,
+        ["gateway", "controller"]
+            .map(|who| format!("spiffe://west.example/ns/spanway-system/sa/spanway-{who}"))
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Why a gateway is not ready, or that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
 pub struct Readiness {
     /// Everything was listed once.
     pub source_listed: bool,

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::snapshot::Published;
-use crate::tls::link::{Dial, LinkFailed, LinkProtocol};
+use crate::tls::link::{Dial, LinkProtocol};
 use crate::tls::stream::TlsStream;
 use crate::upstream::tcp;
 
@@ -50,20 +50,9 @@ impl Dialer for CatalogDialer {
         let dial = Dial { first: &[], within: DIAL_WAIT };
         let connected = dialler.connect(LinkProtocol::Catalog, name, stream, dial).await;
         connected.map(|link| link.stream).map_err(|error| DialError {
-            reason: reason(&error).into(),
+            reason: error.reason().into(),
             message: format!("{address}: {error}"),
         })
-    }
-}
-
-/// Why a peer was not taken, as it stands in the link's condition.
-fn reason(error: &LinkFailed) -> &'static str {
-    match error {
-        LinkFailed::Refused(refused) => refused.label(),
-        LinkFailed::Handshake(failed) => {
-            failed.refusal().map_or("HandshakeFailed", |refused| refused.label())
-        }
-        _ => "HandshakeFailed",
     }
 }
 

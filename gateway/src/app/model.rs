@@ -123,14 +123,12 @@ impl Model {
         self.held.map(|since| since + FIRST_SLICES_WAIT)
     }
 
-    /// Whether objects were taken in at all.
-    pub(super) fn has_objects(&self) -> bool {
-        self.derived.compiled.table.version > 0
-    }
-
     /// Takes in objects: compiles, finds links and exports.
-    pub(super) fn take_resources(&mut self, next: Arc<Resources>) {
-        let before = std::mem::replace(&mut self.resources, next);
+    pub(super) fn take_resources(&mut self, next: &Arc<Resources>) {
+        if Arc::ptr_eq(&self.resources, next) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.resources, Arc::clone(next));
         let now = Arc::clone(&self.resources);
         let mut touched = Touched::default();
         changed(&before.services.valid, &now.services.valid, &mut touched.services);
@@ -157,8 +155,11 @@ impl Model {
     }
 
     /// Takes in slices: endpoints change, no route is compiled.
-    pub(super) fn take_slices(&mut self, next: Arc<Slices>) {
-        let before = std::mem::replace(&mut self.slices, next);
+    pub(super) fn take_slices(&mut self, next: &Arc<Slices>) {
+        if Arc::ptr_eq(&self.slices, next) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.slices, Arc::clone(next));
         let (old, new) = (&before.by_service, &self.slices.by_service);
         let mut touched = Touched::default();
         for (service, slices) in new {

@@ -89,12 +89,8 @@ pub(super) async fn run(
 fn take_objects(model: &mut Model, watched: &mut Watched) {
     // How far the watches are is read first, so that it never promises more than was taken in.
     let reached = watched.state.borrow_and_update().reached.clone();
-    if watched.slices.has_changed().unwrap_or_default() || !model.has_objects() {
-        model.take_slices(Arc::clone(&watched.slices.borrow_and_update()));
-    }
-    if watched.resources.has_changed().unwrap_or_default() || !model.has_objects() {
-        model.take_resources(Arc::clone(&watched.resources.borrow_and_update()));
-    }
+    model.take_slices(&watched.slices.borrow_and_update().clone());
+    model.take_resources(&watched.resources.borrow_and_update().clone());
     model.take_reached(&reached);
 }
 

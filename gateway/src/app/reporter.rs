@@ -8,10 +8,11 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::desk::{self, Desk};
+use super::desk::Desk;
 use crate::control::client::{self, connect};
 use crate::control::generated::ReportRequest;
 use crate::control::generated::report_reply::Word;
+use crate::control::report::to_wire;
 use crate::identity::rotate::Controllers;
 use crate::tls::svid::Svid;
 use crate::tls::trust::LinkTrust;
@@ -138,5 +139,5 @@ async fn converse(
 }
 
 fn newest(state: &mut watch::Receiver<GatewayReport>) -> ReportRequest {
-    desk::write(&state.borrow_and_update())
+    to_wire(&state.borrow_and_update())
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use discovery::link::Address;
+use discovery::resolve::{SystemResolver, resolve};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -11,6 +13,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
@@ -92,6 +95,23 @@ pub fn config(trust: &LinkTrust, svid: Option<&Svid>) -> Result<Arc<ClientConfig
     Ok(Arc::new(config))
 }
 
+/// Connects to one of the addresses of a host and port. Names are resolved by our own resolver: a
+/// static binary cannot use that of the C library.
+async fn dial(address: &str) -> io::Result<TcpStream> {
+    let parsed = Address::parse(address)
+        .ok_or_else(|| io::Error::other(format!("`{address}` is not a host and a port")))?;
+    let resolver = SystemResolver::new().map_err(io::Error::other)?;
+    let found = resolve(&resolver, &[parsed], Instant::now()).await;
+    let mut last = io::Error::other(found.problem.unwrap_or_else(|| "no address".into()));
+    for address in found.addresses.iter() {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// Calls the controller at `address`, a host and a port; nothing is sent to one that is none.
 pub async fn connect(
     address: &str,
@@ -99,7 +119,7 @@ pub async fn connect(
     within: Duration,
 ) -> Result<ControlClient<Channel>, Uncallable> {
     let failed = |error| Uncallable::Connect { address: address.to_owned(), error };
-    let tcp = match tokio::time::timeout(within, TcpStream::connect(address)).await {
+    let tcp = match tokio::time::timeout(within, dial(address)).await {
         Ok(connected) => connected.map_err(failed)?,
         Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
     };

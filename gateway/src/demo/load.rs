@@ -158,13 +158,13 @@ async fn exchange(
     let sent = Instant::now();
     let work = async {
         let response = match &mut connection {
-            Connection::One(send) => {
-                send.ready().await?;
-                send.send_request(request).await?
+            Connection::One(client) => {
+                client.ready().await?;
+                client.send_request(request).await?
             }
-            Connection::Two(send) => {
-                send.ready().await?;
-                send.send_request(request).await?
+            Connection::Two(client) => {
+                client.ready().await?;
+                client.send_request(request).await?
             }
         };
         let (parts, body) = response.into_parts();

@@ -129,12 +129,11 @@ impl Over<'_> {
         let idempotent = may_be_repeated(incoming.head.method());
         let pooled = self.worker.http1().take(reach, self.snapshot, Instant::now());
         let reused = pooled.is_some();
-        let (mut client, origin) = match pooled {
-            Some(pooled) => pooled,
-            None => {
-                let (connection, origin) = self.connect().await?;
-                (ClientConn::over(connection, self.proxy.endpoint_waits), origin)
-            }
+        let (mut client, origin) = if let Some(pooled) = pooled {
+            pooled
+        } else {
+            let (connection, origin) = self.connect().await?;
+            (ClientConn::over(connection, self.proxy.endpoint_waits), origin)
         };
         client.start(&incoming.head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),

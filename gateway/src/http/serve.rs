@@ -89,7 +89,7 @@ where
                 &mut incoming,
                 (&mut prepared, &mut record, &progress),
             );
-            match plan.timeouts.request {
+            match limit(plan.timeouts.request) {
                 Some(limit) => fast_timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut)),
                 None => work.await,
             }
@@ -161,7 +161,7 @@ where
         key,
         http2: wants_http2(&set.protocol, incoming, plan.inside),
         response: super::prepare::response_changes(&plan.filters, &backend.filters),
-        answer_wait: plan.timeouts.backend_request.unwrap_or(ANSWER_WAIT),
+        answer_wait: limit(plan.timeouts.backend_request).unwrap_or(ANSWER_WAIT),
         tried: Vec::new(),
     };
     loop {
@@ -175,6 +175,11 @@ where
             Ok(answered) => return Ok(answered),
         }
     }
+}
+
+/// A timeout of a rule; zero says that there is none (GEP-1742).
+fn limit(timeout: Option<Duration>) -> Option<Duration> {
+    timeout.filter(|timeout| !timeout.is_zero())
 }
 
 /// What the endpoint is spoken to with.

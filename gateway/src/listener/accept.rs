@@ -16,7 +16,7 @@ use crate::drain::{Draining, Open, Phase};
 use crate::snapshot::Published;
 use crate::tls::stream::Socket;
 use crate::upstream::tcp;
-use crate::worker::{Worker, Workers};
+use crate::worker::{Seats, Worker};
 
 /// Between two tries when the system has no descriptors or memory: long enough for some to
 /// come free, short enough to go unnoticed.
@@ -87,7 +87,7 @@ pub(super) async fn run<H: Handler>(
     listener: TcpListener,
     owner: Owner,
     context: Context<H>,
-    workers: Arc<Workers>,
+    seats: Seats,
     stop: CancellationToken,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -105,7 +105,7 @@ pub(super) async fn run<H: Handler>(
             accepted = listener.accept() => accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))),
         };
         match accepted {
-            Ok((stream, peer)) => context.hand_over(&workers, &owner, stream, peer),
+            Ok((stream, peer)) => context.hand_over(&seats, &owner, stream, peer),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, ?owner, "accepting pauses");
@@ -115,7 +115,7 @@ pub(super) async fn run<H: Handler>(
     }
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
-        context.hand_over(&workers, &owner, stream, peer);
+        context.hand_over(&seats, &owner, stream, peer);
     }
 }
 
@@ -128,7 +128,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 impl<H: Handler> Context<H> {
     fn hand_over(
         &self,
-        workers: &Workers,
+        seats: &Seats,
         owner: &Owner,
         stream: std::net::TcpStream,
         peer: SocketAddr,
@@ -142,7 +142,7 @@ impl<H: Handler> Context<H> {
             }
         };
         let guard = Guard { _admitted: admitted, _open: self.draining.open() };
-        let Some(seat) = workers.least_loaded() else { return };
+        let Some(seat) = seats.least_loaded() else { return };
         let context = self.clone();
         let owner = owner.clone();
         seat.run(move |worker| async move {

@@ -18,7 +18,11 @@ fn link(spec: &serde_json::Value) -> ClusterLink {
 fn a_link_needs_addresses_and_a_trust_domain_and_nothing_else() {
     let link = link(&serde_json::json!({"addresses": ["10.0.0.1"], "trustDomain": "west.example"}));
     assert_eq!(link.cluster(), "west");
-    assert_eq!(link.gateways(), ["spiffe://west.example/ns/spanway-system/sa/spanway-gateway"]);
+    assert_eq!(
+        link.gateways(),
+        ["gateway", "controller"]
+            .map(|who| format!("spiffe://west.example/ns/spanway-system/sa/spanway-{who}"))
+    );
     assert_eq!(link.spec.staleness.then, WhenStale::Degrade);
     assert_eq!(link.spec.quotas.services, DEFAULT_MAX_SERVICES);
     assert!(link.spec.import.rules.is_empty(), "no mirrored Service unless asked for");

@@ -1,0 +1,76 @@
+// Driver installs Spanway in two running clusters and shows, test by test, that its rules hold.
+// A test is named after its rule; the last line counts those that passed and failed.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// A test shows one rule; what it returns is why the rule did not hold.
+type test struct {
+	name string
+	show func(*stage) error
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "capture" {
+		capture()
+		return
+	}
+	dir := flag.String("dir", "", "folder of the clusters")
+	repository := flag.String("repository", ".", "the checkout")
+	installed := flag.Bool("installed", false, "Spanway is installed and linked already")
+	flag.Parse()
+	s, err := open(*dir, *repository)
+	if err == nil && !*installed {
+		err = timed("install Spanway and link the clusters", func() error { return install(s) })
+	}
+	if err != nil {
+		fmt.Println("FAILED  ", err)
+		evidence(s)
+		fmt.Println("0 passed, 1 failed")
+		os.Exit(1)
+	}
+	passed, failed := 0, 0
+	for _, test := range tests() {
+		if !chosen(test.name, flag.Args()) {
+			continue
+		}
+		if err := timed(test.name, func() error { return test.show(s) }); err != nil {
+			failed++
+			fmt.Printf("FAILED   %s:\n  %s\n", test.name, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+			continue
+		}
+		passed++
+	}
+	if failed > 0 {
+		evidence(s)
+	}
+	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	if failed > 0 || passed == 0 {
+		os.Exit(1)
+	}
+}
+
+func chosen(name string, words []string) bool {
+	for _, word := range words {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return len(words) == 0
+}
+
+func timed(name string, do func() error) error {
+	start := time.Now()
+	fmt.Printf("         %s ...\n", name)
+	err := do()
+	if err == nil {
+		fmt.Printf("ok       %s (%.0f s)\n", name, time.Since(start).Seconds())
+	}
+	return err
+}

@@ -1,0 +1,24 @@
+package main
+
+// tests in the order in which they run: the later ones disturb more.
+func tests() []test {
+	return []test{
+		{"a pod of east calls a service that only west runs, and no plain HTTP passes between the nodes", callsAcross},
+		{"gRPC streams and a WebSocket across the link live through config swaps", streamsLive},
+		{"server-first, late HTTP, half-closing and TLS clients work through the mirrored Service", otherProtocols},
+		{"an import, its Service and its slices go and come with the ServiceExport", exportGoesAndComes},
+		{"every port bound and every connection of our pods is one that the NetworkPolicy names", policyNamesAll},
+		{"Secrets are read where a Gateway refers to them and nowhere else", secretsOnlyWhereReferred},
+		{"weights and a header match split between local and remote pods, called through the mirrored Service", splitsMirrored},
+		{"weights and a header match split between local and remote pods, called through a Gateway", splitsGateway},
+		{"no call fails and none runs twice while remote pods are rolled out, scaled and deleted", remotePodsChange},
+		{"no call fails while routes and endpoints change, and none is answered by a withdrawn rule", routesChange},
+		{"broken objects get conditions with the right reasons, and their neighbours none", brokenObjects},
+		{"a peer of another CA or with another account is refused, and the link says why", wrongTrust},
+		{"no call fails while gateways are rolled out", gatewaysRoll},
+		{"no call fails while controllers are rolled out", controllersRoll},
+		{"no call fails while gateways and controllers are rolled out and the leader is killed", allRoll},
+		{"a Service of the user's over the mirrored one stays the user's", usersService},
+		{"no call fails while an API server is away, and the cluster catches up without a restart", apiServerAway},
+	}
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// A call that takes longer has failed.
+	callTimeout = 10 * time.Second
+	// A connection lives through so many calls at most, so that new ones are always made too.
+	callsPerConnection = 200
+	errorsKept         = 20
+)
+
+// Outcome is one call.
+type Outcome struct {
+	Status int    `json:"status"`
+	Error  string `json:"error"`
+	Answer Answer `json:"answer"`
+	Text   string `json:"text"`
+}
+
+// Sample says which service answered a call that began then.
+type Sample struct {
+	Start int64  `json:"start"`
+	App   string `json:"app"`
+}
+
+// Result is what a load came to.
+type Result struct {
+	Requests int `json:"requests"`
+	Posts    int `json:"posts"`
+	Failures int `json:"failures"`
+	// Retried calls are those that the client library sent again by itself, unseen by callers.
+	Retried     int            `json:"retried"`
+	FailedPosts int            `json:"failed_posts"`
+	Errors      []string       `json:"errors"`
+	Clusters    map[string]int `json:"clusters"`
+	Pods        map[string]int `json:"pods"`
+	Apps        map[string]int `json:"apps"`
+	P50         float64        `json:"p50_ms"`
+	P99         float64        `json:"p99_ms"`
+	Seconds     float64        `json:"seconds"`
+	Samples     []Sample       `json:"samples,omitempty"`
+}
+
+type terms struct {
+	name, url, header, cluster string
+	clients, rate, posts       int
+	two, samples               bool
+}
+
+type load struct {
+	terms  terms
+	stop   chan struct{}
+	done   sync.WaitGroup
+	began  time.Time
+	lock   sync.Mutex
+	result Result
+	took   []time.Duration
+}
+
+func newLoad(terms terms) *load {
+	return &load{terms: terms, stop: make(chan struct{}), result: Result{
+		Clusters: map[string]int{}, Pods: map[string]int{}, Apps: map[string]int{}, Errors: []string{},
+	}}
+}
+
+func (l *load) begin() {
+	l.began = time.Now()
+	for number := range l.terms.clients {
+		l.done.Go(func() { l.run(number) })
+	}
+}
+
+func (l *load) end() Result {
+	close(l.stop)
+	l.done.Wait()
+	l.result.Seconds = time.Since(l.began).Seconds()
+	slices.Sort(l.took)
+	if count := len(l.took); count > 0 {
+		l.result.P50 = float64(l.took[count/2].Microseconds()) / 1000
+		l.result.P99 = float64(l.took[count*99/100].Microseconds()) / 1000
+	}
+	return l.result
+}
+
+// transport keeps one connection, as a client with keep-alive does.
+func (l *load) transport() *http.Transport {
+	dialer := net.Dialer{Timeout: callTimeout}
+	return &http.Transport{
+		DialContext: dialer.DialContext, MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1,
+		Protocols: plain(!l.terms.two, l.terms.two), DisableCompression: true,
+	}
+}
+
+// run is one client: calls one after the other, at its share of the rate.
+func (l *load) run(number int) {
+	every := time.Second * time.Duration(l.terms.clients) / time.Duration(max(1, l.terms.rate))
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	transport := l.transport()
+	for sent := 0; ; sent++ {
+		select {
+		case <-l.stop:
+			transport.CloseIdleConnections()
+			return
+		case <-ticks.C:
+		}
+		if sent%callsPerConnection == callsPerConnection-1 {
+			transport.CloseIdleConnections()
+			transport = l.transport()
+		}
+		method := http.MethodGet
+		if sent%100 < l.terms.posts {
+			method = http.MethodPost
+		}
+		id := fmt.Sprintf("%s-%d-%d", l.terms.name, number, sent)
+		l.one(transport, method, id)
+	}
+}
+
+func (l *load) one(transport *http.Transport, method, id string) {
+	connections := 0
+	request, err := http.NewRequest(method, l.terms.url, nil)
+	if err != nil {
+		panic(err)
+	}
+	if method == http.MethodPost {
+		request, _ = http.NewRequest(method, l.terms.url, strings.NewReader(id))
+	}
+	request.Header.Set("X-Id", id)
+	setHeader(request, l.terms.header)
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }}
+	request = request.WithContext(httptrace.WithClientTrace(request.Context(), trace))
+	start := time.Now()
+	outcome := exchange(&http.Client{Transport: transport, Timeout: callTimeout}, request)
+	took := time.Since(start)
+	problem := l.judge(outcome, id, method)
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.result.Requests++
+	l.took = append(l.took, took)
+	if method == http.MethodPost {
+		l.result.Posts++
+	}
+	if connections > 1 {
+		l.result.Retried++
+	}
+	if problem != "" {
+		l.result.Failures++
+		if method == http.MethodPost {
+			l.result.FailedPosts++
+		}
+		if len(l.result.Errors) < errorsKept {
+			stamp := start.UTC().Format("15:04:05.000")
+			l.result.Errors = append(l.result.Errors, fmt.Sprintf("%s +%d ms %s %s: %s", stamp, took.Milliseconds(), method, id, problem))
+		}
+		return
+	}
+	l.result.Clusters[outcome.Answer.Cluster]++
+	l.result.Pods[outcome.Answer.Pod]++
+	l.result.Apps[outcome.Answer.App]++
+	if l.terms.samples {
+		l.result.Samples = append(l.result.Samples, Sample{start.UnixMilli(), outcome.Answer.App})
+	}
+}
+
+// judge says what is wrong with an answer.
+func (l *load) judge(outcome Outcome, id, method string) string {
+	switch {
+	case outcome.Error != "":
+		return outcome.Error
+	case outcome.Status != http.StatusOK:
+		return fmt.Sprintf("status %d: %s", outcome.Status, outcome.Text)
+	case outcome.Answer.ID != id:
+		return fmt.Sprintf("the answer to %q", outcome.Answer.ID)
+	case outcome.Answer.Method != method:
+		return "the answer to a " + outcome.Answer.Method
+	case l.terms.cluster != "" && outcome.Answer.Cluster != l.terms.cluster:
+		return "answered by " + outcome.Answer.Cluster
+	}
+	return ""
+}
+
+func exchange(web *http.Client, request *http.Request) Outcome {
+	answer, err := web.Do(request)
+	if err != nil {
+		return Outcome{Error: err.Error()}
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	if err != nil {
+		return Outcome{Status: answer.StatusCode, Error: "body: " + err.Error()}
+	}
+	outcome := Outcome{Status: answer.StatusCode, Text: string(body)}
+	if answer.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(body, &outcome.Answer); err != nil {
+			outcome.Error = "not an answer of ours: " + err.Error()
+		}
+	}
+	return outcome
+}
+
+// call is a single call, over a connection of its own.
+func call(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	request, err := http.NewRequest(query.Get("method"), query.Get("url"), nil)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	setHeader(request, query.Get("header"))
+	if host := request.Header.Get("Host"); host != "" {
+		request.Host = host
+	}
+	transport := &http.Transport{DisableKeepAlives: true, Protocols: plain(true, false)}
+	json.NewEncoder(w).Encode(exchange(&http.Client{Transport: transport, Timeout: callTimeout}, request))
+}
