@@ -17,9 +17,6 @@ use crate::splice;
 use crate::tls::stream::Socket;
 use crate::worker::Worker;
 
-#[cfg(test)]
-mod tests;
-
 /// How long a client has for the first bytes before the endpoint is dialled: it may be the server
 /// that speaks first. Those who wait for it lose this much, once per connection.
 pub const FIRST_BYTES_WAIT: Duration = Duration::from_millis(200);

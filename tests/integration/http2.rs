@@ -28,10 +28,7 @@ fn request(method: &str, path: &str) -> http::request::Builder {
 }
 
 fn trailers(name: &'static str, value: &'static str) -> HeaderMap {
-    HeaderMap::from_iter([(
-        http::HeaderName::from_static(name),
-        HeaderValue::from_static(value),
-    )])
+    HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static(value))])
 }
 
 #[tokio::test]

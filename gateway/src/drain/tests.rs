@@ -1,1 +1,67 @@
-//! Tests.
+//! The phases of going away.
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    leaving: Duration::from_secs(10),
+    settling: Duration::from_secs(3),
+    draining: Duration::from_secs(20),
+};
+
+#[test]
+fn a_phase_never_goes_back() {
+    let drain = Drain::default();
+    let watch = drain.watch();
+    drain.advance(Phase::Draining);
+    drain.advance(Phase::Leaving);
+    assert_eq!(watch.phase(), Phase::Draining);
+    assert!(!watch.keeps_alive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_gateway_goes_once_it_is_confirmed_and_nodes_have_followed() {
+    let drain = Drain::default();
+    let began = tokio::time::Instant::now();
+    assert_eq!(drain.run(LIMITS, std::future::ready(())).await, 0);
+    assert_eq!(began.elapsed().as_secs(), LIMITS.settling.as_secs());
+    assert_eq!(drain.watch().phase(), Phase::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_nobody_confirms_goes_after_a_limit() {
+    let drain = Drain::default();
+    let began = tokio::time::Instant::now();
+    drain.run(LIMITS, std::future::pending()).await;
+    let limit = LIMITS.leaving + LIMITS.settling;
+    assert_eq!(began.elapsed().as_secs(), limit.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_connections_are_waited_for_and_then_counted_as_broken_off() {
+    let drain = Drain::default();
+    let watch = drain.watch();
+    let (short, _long) = (watch.open(), watch.open());
+    let ends = async {
+        watch.reached(Phase::Draining).await;
+        drop(short);
+    };
+    let began = tokio::time::Instant::now();
+    let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(())), ends);
+    assert_eq!((left, watch.count()), (1, 1));
+    assert_eq!(began.elapsed().as_secs(), (LIMITS.settling + LIMITS.draining).as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_connection_that_ends_ends_the_drain() {
+    let drain = Drain::default();
+    let watch = drain.watch();
+    let open = watch.open();
+    let ends = async {
+        watch.reached(Phase::Draining).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drop(open);
+    };
+    let began = tokio::time::Instant::now();
+    let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(())), ends);
+    assert_eq!((left, began.elapsed().as_secs()), (0, LIMITS.settling.as_secs() + 5));
+}

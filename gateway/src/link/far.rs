@@ -18,9 +18,6 @@ use crate::tls::link::LinkStream;
 use crate::tls::stream::{Socket, TlsStream};
 use crate::upstream::tcp;
 
-#[cfg(test)]
-mod tests;
-
 /// For the near gateway's hello: it left with the end of the handshake, so it is nearly there.
 pub const HELLO_WAIT: Duration = Duration::from_secs(5);
 /// For the connection to the endpoint: less than the near gateway waits for the answer.

@@ -1,1 +1,164 @@
-//! Tests.
+//! What a pool gives out, and what it lets go.
+
+use config::model::{Name, ServicePort};
+use discovery::endpoint::{Endpoint, EndpointId, EndpointSet, EndpointTable, LinkPeers};
+
+use super::*;
+
+/// A connection that says itself whether it is stale.
+#[derive(Debug, PartialEq, Eq)]
+struct Named(u16, bool);
+
+impl Pooled for Named {
+    fn is_stale(&mut self) -> bool {
+        self.1
+    }
+}
+
+fn reach(number: u16) -> Reach {
+    Reach::Direct(([192, 0, 2, 1], number).into())
+}
+
+fn key() -> BackendKey {
+    BackendKey::Service(ServicePort { service: Name::new("shop", "web"), port: 80 })
+}
+
+fn origin(number: u16) -> Origin {
+    Origin { reach: reach(number), key: key(), carrier: None }
+}
+
+/// Carried by an instance of link `west`.
+fn carried(number: u16, instance: &str) -> Origin {
+    let carrier = Carrier { link: "west".into(), instance: instance.into() };
+    Origin { carrier: Some(carrier), ..origin(number) }
+}
+
+/// These endpoints are there, and these gateways of `west` drain.
+fn world(endpoints: &[u16], draining: &[&str]) -> Snapshot {
+    let endpoint = |number: &u16| {
+        Arc::new(Endpoint { id: EndpointId("e".into()), reach: reach(*number), zone: None })
+    };
+    let set = EndpointSet {
+        endpoints: endpoints.iter().map(endpoint).collect(),
+        ..EndpointSet::default()
+    };
+    let peers = LinkPeers {
+        draining: draining.iter().map(|instance| Arc::from(*instance)).collect(),
+        ..LinkPeers::default()
+    };
+    let mut table = EndpointTable::default();
+    table.sets.insert(key(), Arc::new(set));
+    table.links.insert("west".into(), Arc::new(peers));
+    Snapshot { endpoints: Arc::new(table), ..Snapshot::default() }
+}
+
+fn taken(pool: &Pool<Named>, snapshot: &Snapshot, now: Instant) -> Option<u16> {
+    pool.take(&reach(1), snapshot, now, IDLE_WAIT).map(|(connection, _)| connection.0)
+}
+
+#[test]
+fn the_connection_that_was_used_last_is_taken_first() {
+    let (pool, now, world) = (Pool::default(), Instant::now(), world(&[1], &[]));
+    pool.put(Named(1, false), origin(1), now);
+    pool.put(Named(2, false), origin(1), now);
+    assert_eq!(taken(&pool, &world, now), Some(2));
+    assert_eq!(taken(&pool, &world, now), Some(1));
+    assert_eq!(taken(&pool, &world, now), None);
+    assert!(pool.is_empty());
+}
+
+#[test]
+fn a_stale_connection_is_passed_over() {
+    let (pool, now, world) = (Pool::default(), Instant::now(), world(&[1], &[]));
+    pool.put(Named(1, false), origin(1), now);
+    pool.put(Named(2, true), origin(1), now);
+    assert_eq!(taken(&pool, &world, now), Some(1));
+    assert_eq!(pool.len(), 0);
+}
+
+#[test]
+fn a_connection_that_was_idle_for_too_long_is_passed_over() {
+    let (pool, now, world) = (Pool::default(), Instant::now(), world(&[1], &[]));
+    pool.put(Named(1, false), origin(1), now);
+    assert_eq!(taken(&pool, &world, now + IDLE_WAIT), None);
+    assert!(pool.is_empty());
+}
+
+#[test]
+fn what_may_not_be_sent_twice_gets_only_what_was_used_a_moment_ago() {
+    let (pool, now, world) = (Pool::default(), Instant::now(), world(&[1], &[]));
+    pool.put(Named(1, false), origin(1), now);
+    let later = now + IDLE_WAIT_ONCE;
+    assert!(pool.take(&reach(1), &world, later, IDLE_WAIT_ONCE).is_none());
+    assert_eq!(taken(&pool, &world, later), Some(1), "others may still have it");
+    pool.put(Named(2, false), origin(1), later);
+    assert!(pool.take(&reach(1), &world, later, IDLE_WAIT_ONCE).is_some());
+}
+
+#[test]
+fn a_connection_through_a_gateway_that_drains_is_left() {
+    let (pool, now) = (Pool::default(), Instant::now());
+    pool.put(Named(1, false), carried(1, "stays"), now);
+    pool.put(Named(2, false), carried(1, "goes"), now);
+    assert_eq!(taken(&pool, &world(&[1], &["goes"]), now), Some(1));
+    assert!(pool.is_empty());
+}
+
+#[test]
+fn a_sweep_drops_what_nobody_should_use() {
+    let (pool, now) = (Pool::default(), Instant::now());
+    pool.put(Named(1, true), origin(1), now);
+    pool.put(Named(2, false), origin(2), now);
+    pool.put(Named(3, false), carried(1, "goes"), now);
+    pool.put(Named(4, false), origin(1), now);
+    pool.sweep(&world(&[1], &["goes"]), now);
+    assert_eq!(pool.len(), 1);
+    assert_eq!(taken(&pool, &world(&[1], &[]), now), Some(4));
+    pool.put(Named(5, false), origin(1), now);
+    pool.sweep(&world(&[1], &[]), now + IDLE_WAIT);
+    assert!(pool.is_empty());
+}
+
+#[test]
+fn a_pool_is_bounded_in_all_and_for_each_endpoint() {
+    let (pool, now) = (Pool::default(), Instant::now());
+    for number in 0..50 {
+        pool.put(Named(number, false), origin(1), now);
+    }
+    assert_eq!(pool.len(), IDLE_PER_ENDPOINT_MAX);
+    for number in 2..u16::try_from(IDLE_MAX).unwrap() + 50 {
+        pool.put(Named(number, false), origin(number), now);
+    }
+    assert_eq!(pool.len(), IDLE_MAX);
+}
+
+/// A session with or without room.
+#[derive(Debug)]
+struct Room(bool);
+
+impl Shareable for Room {
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn has_room(&self) -> bool {
+        self.0
+    }
+
+    fn is_idle(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_session_is_shared_while_it_has_room_and_its_gateway_stays() {
+    let (sessions, now) = (Sessions::default(), Instant::now());
+    sessions.put(Arc::new(Room(false)), origin(1), now);
+    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_none());
+    sessions.put(Arc::new(Room(true)), carried(1, "goes"), now);
+    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_some());
+    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_some());
+    assert!(sessions.get(&reach(1), &world(&[1], &["goes"]), now).is_none());
+    sessions.sweep(&world(&[], &[]), now);
+    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_none());
+}
