@@ -13,6 +13,10 @@ use tokio::sync::{Notify, watch};
 #[cfg(test)]
 mod tests;
 
+/// How long the workers have to break off what is left: each only resets its connections. Without
+/// this the process could end before, and the system would end them in order.
+const BREAKING_OFF: Duration = Duration::from_secs(1);
+
 /// How far the gateway has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -111,6 +115,9 @@ impl Drain {
             tracing::warn!(left, after = ?limits.draining, "connections are broken off");
         }
         self.advance(Phase::Ended);
+        if !quiet && tokio::time::timeout(BREAKING_OFF, self.connections.none()).await.is_err() {
+            tracing::warn!(after = ?BREAKING_OFF, "some connections could not be broken off");
+        }
         left
     }
 }

@@ -22,6 +22,10 @@ use crate::worker::{Seats, Worker};
 /// come free, short enough to go unnoticed.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who breaks connections off by itself at the end of the drain has this long; all others are
+/// dropped then.
+const BREAK_OFF_WAIT: Duration = Duration::from_millis(100);
+
 /// A connection that was accepted.
 #[derive(Debug)]
 pub struct Accepted {
@@ -79,6 +83,11 @@ impl<H> Clone for Context<H> {
             limits: self.limits.clone(),
         }
     }
+}
+
+async fn ended(draining: &Draining) {
+    draining.reached(Phase::Ended).await;
+    tokio::time::sleep(BREAK_OFF_WAIT).await;
 }
 
 /// Accepts until it is told to stop or the drain begins. Connections that the kernel has taken by
@@ -149,10 +158,8 @@ impl<H: Handler> Context<H> {
             let draining = context.draining.clone();
             let Some(accepted) = context.prepare(&owner, stream, peer, guard) else { return };
             tokio::select! {
-                // Who has to break something off at the end is asked first.
-                biased;
                 () = context.handler.handle(worker, accepted) => {}
-                () = draining.reached(Phase::Ended) => {}
+                () = ended(&draining) => {}
             }
         });
     }
