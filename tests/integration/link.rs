@@ -182,7 +182,14 @@ async fn a_far_gateway_with_another_authority_is_not_believed() {
 #[tokio::test]
 async fn connections_through_a_gateway_that_drains_are_left() {
     let echo = Echo::start("from west").await;
-    let (east, west) = pair("", &[echo.address], "").await;
+    let yaml = service("web", "", &[echo.address]) + &export("web");
+    let west = Cluster::start_with("west", &yaml, |settings| {
+        // It is the only one, and must not be gone before the last request below.
+        settings.drain.settle = std::time::Duration::from_secs(4);
+    })
+    .await;
+    let east = Cluster::start("east", "").await;
+    join(&east, &west).await;
     let mut client = connect(east.port("shop/web", 80).await).await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.answer().await.body, "from west");
