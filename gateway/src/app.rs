@@ -34,13 +34,13 @@ pub use self::gateway::Readiness;
 pub use self::model::Derived;
 use self::serve::{Exported, Services};
 use crate::connection::Connections;
-use crate::drain::{Drain, Limits};
+use crate::drain::{Drain, Draining, Limits, Phase};
 use crate::http::h1::Waits;
 use crate::http::proxy::Proxy;
 use crate::identity::rotate;
 use crate::link::far::Far;
 use crate::listener::{self, Listeners};
-use crate::settings::Settings;
+use crate::settings::{Role, Settings};
 use crate::snapshot::Published;
 use crate::telemetry::{AccessLog, Metrics};
 use crate::tls::svid::Svid;
@@ -251,6 +251,20 @@ fn start_model(
     Ok(offered)
 }
 
+/// Tells linked clusters that this gateway drains; where controllers run too, they tell it of all.
+async fn tell_own_drain(
+    drain: Draining,
+    instance: Arc<str>,
+    out: watch::Sender<imbl::OrdSet<Arc<str>>>,
+) {
+    drain.reached(Phase::Leaving).await;
+    out.send_modify(|draining| {
+        draining.insert(instance);
+    });
+    // Who follows it ends with its sender.
+    out.closed().await;
+}
+
 /// Starts what carries traffic.
 fn start_gateway(
     shared: Shared,
@@ -291,6 +305,10 @@ fn start_gateway(
         drain.watch(),
     );
     let draining = drain.watch();
+    if settings.role == Role::Gateway {
+        let instance = Arc::clone(&settings.pod.uid);
+        tasks.spawn(tell_own_drain(drain.watch(), instance, wires.draining.clone()));
+    }
     let gateway = gateway::Gateway { settings, published, metrics, listeners, draining, refused };
     let inputs = gateway::Inputs {
         published_tick: wires.tick.subscribe(),

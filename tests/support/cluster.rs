@@ -84,7 +84,7 @@ impl Cluster {
     /// Waits until the gateway is ready.
     pub async fn ready(&self) {
         let mut readiness = self.views().readiness.clone();
-        let ready = readiness.wait_for(|now| now.is_ready());
+        let ready = readiness.wait_for(gateway::app::Readiness::is_ready);
         let ready = tokio::time::timeout(WAIT, ready).await.map(|ready| ready.map(|_| ()));
         assert!(matches!(ready, Ok(Ok(()))), "not ready: {:?}", self.views().readiness.borrow());
     }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::core::Collector as _;
-use prometheus::proto::{LabelPair, MetricFamily};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -168,11 +167,14 @@ impl Metrics {
     /// Peers of a link that were refused since the start, by reason.
     pub fn refused_peers(&self, link: &str) -> BTreeMap<String, u64> {
         let families = self.refused_peers.collect();
-        let counted = families.iter().flat_map(MetricFamily::get_metric);
+        let counted = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let of_link = counted.filter_map(|metric| {
             let label = |name: &str| {
                 let labels = metric.get_label().iter();
-                labels.filter(|label| label.name() == name).map(LabelPair::value).next()
+                labels
+                    .filter(|label| label.name() == name)
+                    .map(prometheus::proto::LabelPair::value)
+                    .next()
             };
             let reason = label("reason").filter(|_| label("link") == Some(link))?;
             let count: u64 = self.refused_peers.with_label_values(&[link, reason]).get();

@@ -113,7 +113,7 @@ func (c *cluster) roll(namespace string, deployments ...string) error {
 
 func (c *cluster) rolled(namespace string, deployments ...string) error {
 	for _, one := range deployments {
-		if _, err := c.kubectl("-n", namespace, "rollout", "status", "--timeout=180s", "deployment/"+one); err != nil {
+		if _, err := c.kubectl("-n", namespace, "rollout", "status", "--timeout=120s", "deployment/"+one); err != nil {
 			return err
 		}
 	}
@@ -210,10 +210,10 @@ func evidence(s *stage) {
 		out, _ := c.kubectl("-n", system, "get", "pods,services,endpointslices,clusterlinks", "-o", "wide")
 		fmt.Printf("--- %s\n%s", c.name, out)
 		for _, part := range []string{"controller", "gateway"} {
-			logs, _ := c.kubectl("-n", system, "logs", "--prefix", "--tail=15", "-l", "app.kubernetes.io/component="+part)
+			logs, _ := c.kubectl("-n", system, "logs", "--prefix", "--tail=4", "-l", "app.kubernetes.io/component="+part)
 			for line := range strings.Lines(logs) {
-				if !strings.Contains(line, `"request_id"`) {
-					fmt.Print(line)
+				if line = strings.TrimSpace(line); !strings.Contains(line, `"request_id"`) {
+					fmt.Print(line[:min(len(line), 400)], "\n")
 				}
 			}
 		}
