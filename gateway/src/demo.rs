@@ -114,7 +114,7 @@ async fn exercise(
 ) -> anyhow::Result<Shown> {
     let tally = Arc::new(Tally::new(world::EAST));
     let book = Arc::new(RuleBook::default());
-    let churn = Churn::new(world, Arc::clone(&book))?;
+    let churn = Churn::new(world, Arc::clone(&book));
     let (stop, stopped) = watch::channel(false);
     let mut clients = JoinSet::new();
     for stream in world.streams(&book) {

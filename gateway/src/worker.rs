@@ -106,11 +106,8 @@ impl Workers {
     pub fn start(count: usize, published: &Arc<Published>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut seats = Vec::new();
-        let mut workers = Self {
-            seats: Seats::default(),
-            threads: Vec::new(),
-            stop: CancellationToken::new(),
-        };
+        let mut workers =
+            Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let worker = Arc::new(Worker::new(Arc::clone(&shared)));

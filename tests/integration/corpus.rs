@@ -114,7 +114,10 @@ async fn no_ambiguous_request_reaches_an_endpoint_as_a_whole_one() {
             && last.is_none_or(|last| got.last() == Some(&last))
             && (case.end != End::Clean || ending == Ending::Clean);
         if !right {
-            wrong.push(format!("{}: {all:?} {got:?} {ending:?}, not {expected:?} {:?}", case.name, case.end));
+            wrong.push(format!(
+                "{}: {all:?} {got:?} {ending:?}, not {expected:?} {:?}",
+                case.name, case.end
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
@@ -171,9 +174,7 @@ async fn no_broken_answer_reaches_a_client_as_a_whole_one() {
     for case in &cases {
         let (answer, ending) = ask(address, &endpoint, case).await;
         let right = match case.end {
-            End::Refuse(code) => {
-                statuses(&answer).last() == Some(&code) && ending == Ending::Clean
-            }
+            End::Refuse(code) => statuses(&answer).last() == Some(&code) && ending == Ending::Clean,
             End::Break(_) => ending == Ending::Abort,
             End::Cut => ending == Ending::Abort || statuses(&answer).last() == Some(&502),
             End::Clean | End::Surplus => {
@@ -320,7 +321,11 @@ async fn a_post_on_a_connection_that_the_endpoint_just_closed_is_never_sent_twic
 async fn an_endpoint_that_says_nothing_costs_a_504_where_the_rule_has_a_limit() {
     let endpoint = Endpoint::start().await;
     let yaml = gateway("gw", HTTP)
-        + &route("web", "gw", "rules: [{timeouts: {backendRequest: 200ms}, backendRefs: [{name: web, port: 80}]}]")
+        + &route(
+            "web",
+            "gw",
+            "rules: [{timeouts: {backendRequest: 200ms}, backendRefs: [{name: web, port: 80}]}]",
+        )
         + &service("web", "", &[endpoint.address]);
     let cluster = Cluster::start("east", &yaml).await;
     let mut client = connect(cluster.port("infra/gw", 80).await).await;

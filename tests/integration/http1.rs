@@ -223,7 +223,11 @@ async fn requests_sent_ahead_are_answered_in_order() {
 #[tokio::test]
 async fn no_rule_is_404_and_no_endpoint_is_503_and_the_connection_stays() {
     let yaml = gateway("gw", HTTP)
-        + &route("web", "gw", "hostnames: [none.example], rules: [{backendRefs: [{name: web, port: 80}]}]")
+        + &route(
+            "web",
+            "gw",
+            "hostnames: [none.example], rules: [{backendRefs: [{name: web, port: 80}]}]",
+        )
         + &service("web", "", &[]);
     let cluster = Cluster::start("east", &yaml).await;
     let mut client = connect(cluster.port("infra/gw", 80).await).await;

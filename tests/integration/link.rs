@@ -108,11 +108,9 @@ async fn what_is_not_exported_is_refused_although_it_is_asked_for() {
 
     let echo = Echo::start("secret").await;
     let more = service("hidden", "", &[echo.address]);
-    let west = Cluster::start(
-        "west",
-        &(service("web", "", &[echo.address]) + &export("web") + &more),
-    )
-    .await;
+    let west =
+        Cluster::start("west", &(service("web", "", &[echo.address]) + &export("web") + &more))
+            .await;
     let east = Cluster::start("east", "").await;
     join(&east, &west).await;
     let ask = async |service: &str| {
@@ -142,7 +140,8 @@ async fn what_is_not_exported_is_refused_although_it_is_asked_for() {
 #[tokio::test]
 async fn a_gateway_with_another_authority_gets_no_catalog_and_no_call() {
     let echo = Echo::start("from west").await;
-    let west = Cluster::start("west", &(service("web", "", &[echo.address]) + &export("web"))).await;
+    let west =
+        Cluster::start("west", &(service("web", "", &[echo.address]) + &export("web"))).await;
     let east = Cluster::start("east", "").await;
     // The same name and trust domain as `east`, and an authority of its own.
     let other = Cluster::start("east", "").await;
@@ -150,7 +149,9 @@ async fn a_gateway_with_another_authority_gets_no_catalog_and_no_call() {
     other.write("link.yaml", &west.link(MIRROR));
     let refused = || {
         let text = west.views().metrics.text(0).expect("metrics are text");
-        text.lines().any(|line| line.contains("refused") && line.contains("link=\"east\"") && !line.ends_with(" 0"))
+        text.lines().any(|line| {
+            line.contains("refused") && line.contains("link=\"east\"") && !line.ends_with(" 0")
+        })
     };
     eventually("a refusal is counted", refused).await;
     assert!(!other.views().derived.borrow().known.values().any(|link| link.state.received));
@@ -187,7 +188,10 @@ async fn connections_through_a_gateway_that_drains_are_left() {
     assert_eq!(client.answer().await.body, "from west");
     let leaving = tokio::spawn(west.app.leave());
     east.until("the gateway of west drains", |now| {
-        now.endpoints.links.get("west").is_some_and(|peers| peers.draining.contains("west-instance"))
+        now.endpoints
+            .links
+            .get("west")
+            .is_some_and(|peers| peers.draining.contains("west-instance"))
     })
     .await;
     // It still takes what comes, each on a connection of its own.

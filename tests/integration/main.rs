@@ -1,6 +1,9 @@
 //! Whole gateways in this process, over real sockets: what a client sees, and what an endpoint.
 
 mod corpus;
+mod drain;
 mod http1;
 mod link;
 mod mirrored;
+mod routing;
+mod tls;

@@ -44,9 +44,8 @@ pub async fn connect_tls(
     address: SocketAddr,
     tls: Tls<'_>,
 ) -> std::io::Result<Wire<TlsStream<TcpStream>>> {
-    let builder = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody));
+    let builder =
+        ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anybody));
     let mut config = match tls.identity {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a valid key"),
         None => builder.with_no_client_auth(),

@@ -52,7 +52,8 @@ impl Cluster {
         let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
         // `RUST_LOG=debug` shows what the gateways of a test that fails have to say.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _logged = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let _logged =
+            tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let folder = TempDir::new().expect("a folder");
         write(folder.path(), "base.yaml", BASE);
         write(folder.path(), "objects.yaml", yaml);
@@ -83,7 +84,7 @@ impl Cluster {
     /// Waits until the gateway is ready.
     pub async fn ready(&self) {
         let mut readiness = self.views().readiness.clone();
-        let ready = readiness.wait_for(|now| now.is_ready());
+        let ready = readiness.wait_for(gateway::app::Readiness::is_ready);
         let ready = tokio::time::timeout(WAIT, ready).await.map(|ready| ready.map(|_| ()));
         assert!(matches!(ready, Ok(Ok(()))), "not ready: {:?}", self.views().readiness.borrow());
     }
@@ -103,12 +104,13 @@ impl Cluster {
         let found = || {
             let snapshot = self.snapshot();
             let mut ports = snapshot.table.ports.iter();
-            let is = |it: &config::table::Port| {
-                it.owner.port == port && it.name.to_string() == owner
-            };
+            let is =
+                |it: &config::table::Port| it.owner.port == port && it.name.to_string() == owner;
             ports.find(|(_, it)| is(it)).map(|(number, _)| SocketAddr::new(self.address, *number))
         };
-        let known = || self.snapshot().table.ports.values().map(|it| it.name.to_string()).collect::<Vec<_>>();
+        let known = || {
+            self.snapshot().table.ports.values().map(|it| it.name.to_string()).collect::<Vec<_>>()
+        };
         let until = Instant::now() + WAIT;
         loop {
             if let Some(address) = found().filter(|address| listens(*address)) {

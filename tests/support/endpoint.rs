@@ -124,9 +124,8 @@ pub fn whole(bytes: &[u8]) -> Option<usize> {
     if text.contains("transfer-encoding: chunked") {
         return chunks(&bytes[head..]).map(|length| head + length);
     }
-    let length = crate::wire::field(&text, "content-length").map_or(0, |length| {
-        length.parse().unwrap_or_else(|_| panic!("a length in {text:?}"))
-    });
+    let length = crate::wire::field(&text, "content-length")
+        .map_or(0, |length| length.parse().unwrap_or_else(|_| panic!("a length in {text:?}")));
     (bytes.len() >= head + length).then_some(head + length)
 }
 

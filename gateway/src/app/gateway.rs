@@ -186,7 +186,7 @@ impl Gateway {
             match bound {
                 Bound::Yes => report.bound.push((*port, owner.clone())),
                 Bound::No(why) => {
-                    report.bind_failures.push((*port, owner.clone(), why.to_string()))
+                    report.bind_failures.push((*port, owner.clone(), why.to_string()));
                 }
             }
         }

@@ -98,18 +98,15 @@ impl Followers {
             wanted
         });
         for link in links {
-            match self.running.get(&link.name) {
-                Some(follower) => {
-                    follower.link.send_if_modified(|known| {
-                        let changed = known != link;
-                        known.clone_from(link);
-                        changed
-                    });
-                }
-                None => {
-                    let follower = self.start(link.clone());
-                    self.running.insert(Arc::clone(&link.name), follower);
-                }
+            if let Some(follower) = self.running.get(&link.name) {
+                follower.link.send_if_modified(|known| {
+                    let changed = known != link;
+                    known.clone_from(link);
+                    changed
+                });
+            } else {
+                let follower = self.start(link.clone());
+                self.running.insert(Arc::clone(&link.name), follower);
             }
         }
     }

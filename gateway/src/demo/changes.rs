@@ -46,7 +46,7 @@ pub(super) fn write(file: &Path, text: &str) -> std::io::Result<()> {
 
 impl Churn {
     /// Changes of `world`; the first version of the route is in force already.
-    pub(super) fn new(world: &World, book: Arc<RuleBook>) -> anyhow::Result<Self> {
+    pub(super) fn new(world: &World, book: Arc<RuleBook>) -> Self {
         let slices = world.samples().map(|(file, service, endpoints)| Slices {
             service,
             file,
@@ -62,7 +62,7 @@ impl Churn {
             endpoint_removals: AtomicU64::new(0),
         };
         churn.in_force(1, Instant::now());
-        Ok(churn)
+        churn
     }
 
     /// Goes on until something cannot be written.

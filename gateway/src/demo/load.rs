@@ -188,7 +188,7 @@ async fn exchange(
         || trailers.is_some_and(|map| map.get("grpc-status").is_some_and(|status| status == "0"));
     let echoed = payload.is_empty() || body.to_bytes() == payload;
     match judge(stream, &response, sent) {
-        Ok(cluster) if grpc_ok && echoed => tally.passed(stream, cluster, sent.elapsed()),
+        Ok(cluster) if grpc_ok && echoed => tally.passed(stream, &cluster, sent.elapsed()),
         Ok(_) => tally.failed(&stream.path, "the body or its trailers are not what was sent"),
         Err(problem) => tally.failed(&stream.path, &problem),
     }

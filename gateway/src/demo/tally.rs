@@ -62,7 +62,7 @@ impl Tally {
     }
 
     /// Counts a right answer.
-    pub(crate) fn passed(&self, stream: &Stream, cluster: String, took: Duration) {
+    pub(crate) fn passed(&self, stream: &Stream, cluster: &str, took: Duration) {
         self.requests.fetch_add(1, Relaxed);
         if cluster != self.home {
             self.cross.fetch_add(1, Relaxed);

@@ -237,7 +237,7 @@ impl World {
         let name = Name::new(yaml::NAMESPACE, service);
         let found = snapshot.table.ports.iter().find_map(|(number, port)| match &port.serves {
             PortServes::Mirrored(mirrored) if port.name == name => {
-                Some((*number, mirrored.clone()))
+                Some((*number, Arc::clone(mirrored)))
             }
             _ => None,
         });

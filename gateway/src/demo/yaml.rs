@@ -94,7 +94,7 @@ endpoints:
 /// The link to another cluster. Its `cart` also has a name here; everything else of it is called
 /// as at home.
 pub(super) fn link(cluster: &str, address: SocketAddr, trust_domain: &str, bundle: &str) -> String {
-    let bundle: String = bundle.lines().map(|line| format!("    {line}\n")).collect();
+    let bundle = bundle.lines().fold(String::new(), |text, line| text + "    " + line + "\n");
     format!(
         "apiVersion: spanway.dev/v1alpha1
 kind: ClusterLink

@@ -22,7 +22,7 @@ use crate::listener::peek::Replay;
 use crate::snapshot::Snapshot;
 use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
-use crate::upstream::pool::Origin;
+use crate::upstream::pool::{IDLE_WAIT, IDLE_WAIT_ONCE, Origin};
 use crate::upstream::{self, Chosen, Connection};
 use crate::worker::Worker;
 
@@ -127,7 +127,8 @@ impl Over<'_> {
     {
         let reach = &self.chosen.endpoint.reach;
         let idempotent = may_be_repeated(incoming.head.method());
-        let pooled = self.worker.http1().take(reach, self.snapshot, Instant::now());
+        let within = if idempotent { IDLE_WAIT } else { IDLE_WAIT_ONCE };
+        let pooled = self.worker.http1().take(reach, self.snapshot, Instant::now(), within);
         let reused = pooled.is_some();
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled

@@ -108,3 +108,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,3 +137,6 @@ pub(crate) fn error_body(code: &str, id: &RequestId) -> String {
     debug_assert!(written.is_ok(), "writing to a String");
     body
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ impl config::table::Request for Asked<'_> {
         self.head.headers(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,13 @@ where
             leaving: proxy.draining.phase() >= Phase::Leaving,
             began: Instant::now(),
         };
-        match serve(&proxy, incoming).await {
+        let served = tokio::select! {
+            biased;
+            served = serve(&proxy, incoming) => served,
+            // An answer without a length would look whole if its connection merely ended.
+            () = proxy.draining.reached(Phase::Ended) => Served::BreakOff,
+        };
+        match served {
             Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {
             }
             Served::KeepAlive | Served::Close => return connection.close().await,

@@ -1,6 +1,7 @@
 //! The far end of a call: checks that the service is exported to the link, connects to the
 //! endpoint, answers, and copies bytes.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,8 @@ mod tests;
 pub const HELLO_WAIT: Duration = Duration::from_secs(5);
 /// For the connection to the endpoint: less than the near gateway waits for the answer.
 pub const ENDPOINT_WAIT: Duration = Duration::from_secs(2);
-/// For a refusal to leave.
-pub const REFUSAL_WAIT: Duration = Duration::from_secs(2);
+/// For an answer to leave.
+pub const TOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// What is exported to whom.
 pub trait Exports: Send + Sync + 'static {
@@ -83,8 +84,11 @@ pub async fn serve<S: Socket, E: Exports>(
         stream.write_all(&accepted).await?;
         stream.flush().await
     };
-    if let Err(error) = told.await {
-        // Nothing was said to the endpoint, so its connection may simply end.
+    let told = tokio::time::timeout(TOLD_WAIT, told).await;
+    if let Err(error) = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        // A server that speaks first must not take its greeting for heard.
+        endpoint.abort();
+        stream.abort();
         return Ended::NoHello(InvalidMessage::Io(error));
     }
     tokio::select! {
@@ -127,7 +131,7 @@ async fn refuse<S: Socket>(mut stream: TlsStream<S>, code: RefusedCode) {
         stream.write_all(&answer).await?;
         stream.shutdown().await
     };
-    if !matches!(tokio::time::timeout(REFUSAL_WAIT, told).await, Ok(Ok(()))) {
+    if !matches!(tokio::time::timeout(TOLD_WAIT, told).await, Ok(Ok(()))) {
         tracing::debug!(code = code.label(), "a refused peer did not wait for the answer");
     }
 }

@@ -181,6 +181,16 @@ impl CallFailed {
         }
     }
 
+    /// Whether it says nothing about the endpoint: no gateway of the link took the call, or we
+    /// could not even ask.
+    pub const fn is_of_link(&self) -> bool {
+        match self {
+            Self::NoGateway(_) | Self::NoCredentials(_) => true,
+            Self::Name(_) => false,
+            _ => self.is_of_gateway(),
+        }
+    }
+
     /// Whether time ran out.
     pub const fn is_timeout(&self) -> bool {
         matches!(

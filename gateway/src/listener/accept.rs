@@ -149,6 +149,8 @@ impl<H: Handler> Context<H> {
             let draining = context.draining.clone();
             let Some(accepted) = context.prepare(&owner, stream, peer, guard) else { return };
             tokio::select! {
+                // Who has to break something off at the end is asked first.
+                biased;
                 () = context.handler.handle(worker, accepted) => {}
                 () = draining.reached(Phase::Ended) => {}
             }

@@ -167,11 +167,14 @@ impl Metrics {
     /// Peers of a link that were refused since the start, by reason.
     pub fn refused_peers(&self, link: &str) -> BTreeMap<String, u64> {
         let families = self.refused_peers.collect();
-        let counted = families.iter().flat_map(|family| family.get_metric());
+        let counted = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let of_link = counted.filter_map(|metric| {
             let label = |name: &str| {
                 let labels = metric.get_label().iter();
-                labels.filter(|label| label.name() == name).map(|label| label.value()).next()
+                labels
+                    .filter(|label| label.name() == name)
+                    .map(prometheus::proto::LabelPair::value)
+                    .next()
             };
             let reason = label("reason").filter(|_| label("link") == Some(link))?;
             let count: u64 = self.refused_peers.with_label_values(&[link, reason]).get();

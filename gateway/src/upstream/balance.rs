@@ -44,7 +44,7 @@ pub fn choose(
     let now = Instant::now();
     let shared = worker.shared();
     let usable = |endpoint: &Endpoint| {
-        !tried.contains(&endpoint.reach) && !shared.endpoints.is_out(&endpoint.reach, now)
+        !tried.contains(&endpoint.reach) && !shared.is_out(&endpoint.reach, now)
     };
     let untried = |endpoint: &Endpoint| !tried.contains(&endpoint.reach);
     let all = &set.endpoints;

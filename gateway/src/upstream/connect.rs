@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::state::Shared;
 use super::tcp::{self, DialFailed};
 use crate::http::failure::Failure;
 use crate::link::hello::{Hello, RefusedCode};
@@ -72,14 +73,29 @@ pub async fn connect(
             .map(|call| Connection::Link(Box::new(call)))
             .map_err(ConnectFailed::Link),
     };
-    match &connected {
-        Ok(_) => shared.endpoints.succeeded(reach),
-        Err(error) => {
-            tracing::debug!(%error, "no connection to an endpoint");
-            shared.endpoints.failed(reach, Instant::now(), rand::random());
-        }
+    if let Err(error) = &connected {
+        tracing::debug!(%error, "no connection to an endpoint");
     }
+    remember(shared, reach, connected.as_ref().err(), Instant::now());
     connected
+}
+
+/// Remembers who failed, and who did not.
+fn remember(shared: &Shared, reach: &Reach, error: Option<&ConnectFailed>, now: Instant) {
+    let of_link = matches!(error, Some(ConnectFailed::Link(failed)) if failed.is_of_link());
+    if let Reach::Via(target) = reach {
+        if of_link {
+            // Its gateways take no calls, whichever of its endpoints is meant.
+            shared.links.failed(&target.link, now, rand::random());
+            return;
+        }
+        // A gateway that says no to one call stands.
+        shared.links.succeeded(&target.link);
+    }
+    match error {
+        Some(_) => shared.endpoints.failed(reach, now, rand::random()),
+        None => shared.endpoints.succeeded(reach),
+    }
 }
 
 // === impl ConnectFailed ===

@@ -23,6 +23,9 @@ pub const IDLE_PER_ENDPOINT_MAX: usize = 32;
 /// How long a connection may be idle: below the limits of usual servers (60 s and more), so that
 /// we leave first.
 pub const IDLE_WAIT: Duration = Duration::from_secs(50);
+/// How long a connection may have been idle for a request that may not be sent twice: an endpoint
+/// that closes idle connections hardly does so within this.
+pub const IDLE_WAIT_ONCE: Duration = Duration::from_secs(1);
 
 /// Something that can wait in a pool.
 pub trait Pooled: Send {
@@ -75,11 +78,23 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T: Pooled> Pool<T> {
-    /// A connection to the endpoint that is reached so, with its origin.
-    pub fn take(&self, reach: &Reach, snapshot: &Snapshot, now: Instant) -> Option<(T, Origin)> {
+    /// A connection to the endpoint that is reached so, with its origin, that has been idle for
+    /// less than `within`.
+    pub fn take(
+        &self,
+        reach: &Reach,
+        snapshot: &Snapshot,
+        now: Instant,
+        within: Duration,
+    ) -> Option<(T, Origin)> {
         let mut idle = lock(&self.0);
         loop {
             let queue = idle.by_reach.get_mut(reach)?;
+            let since = queue.back().map(|kept| now.saturating_duration_since(kept.since));
+            if since.is_some_and(|since| since >= within && since < IDLE_WAIT) {
+                // All others have been idle for longer.
+                return None;
+            }
             let last = queue.pop_back();
             if queue.is_empty() {
                 idle.by_reach.remove(reach);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use config::model::LinkName;
 use discovery::endpoint::Reach;
 
 #[cfg(test)]
@@ -34,10 +35,21 @@ pub struct Shared {
     pub endpoints: Failures<Reach>,
     /// Remote gateways that did.
     pub gateways: Failures<SocketAddr>,
+    /// Links none of whose gateways took a call.
+    pub links: Failures<LinkName>,
     turn: AtomicUsize,
 }
 
 impl Shared {
+    /// Whether the endpoint that is reached so is left alone now, or the way to it.
+    pub fn is_out(&self, reach: &Reach, now: Instant) -> bool {
+        let link = match reach {
+            Reach::Direct(_) => false,
+            Reach::Via(target) => self.links.is_out(&target.link, now),
+        };
+        link || self.endpoints.is_out(reach, now)
+    }
+
     /// Counts up: whose turn it is.
     pub fn turn(&self) -> usize {
         self.turn.fetch_add(1, Relaxed)

@@ -14,7 +14,8 @@ struct Line {
 
 fn asked(directory: &TempDir, question: &[&str]) -> Explained {
     let path = directory.path().to_str().unwrap();
-    let line = ["explain"].iter().chain(question).chain(&["-f", path]);
+    let mut line = vec!["explain", "-f", path];
+    line.extend(question);
     let Line { arguments } = Line::parse_from(line);
     let question = Question {
         method: arguments.method,
