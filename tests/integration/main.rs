@@ -3,6 +3,7 @@
 mod corpus;
 mod drain;
 mod http1;
+mod http2;
 mod link;
 mod mirrored;
 mod routing;

@@ -4,4 +4,5 @@ pub mod client;
 pub mod cluster;
 pub mod corpus;
 pub mod endpoint;
+pub mod http2;
 pub mod wire;

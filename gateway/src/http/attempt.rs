@@ -148,6 +148,9 @@ impl Over<'_> {
             Ok(Answered::Whole { server_keeps, .. }) => {
                 if server_keeps && is_clean(&client) {
                     self.worker.http1().put(client, origin, Instant::now());
+                } else if !progress.request_done() {
+                    // Answered before its end: what has left of the request is not all of it.
+                    into_stream(client).abort();
                 }
             }
             Ok(Answered::Switched) => record.switched = Some(Switched(client)),
