@@ -14,6 +14,7 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use config::source::directory::OpenError;
 
 /// Exit codes, the same for all verbs.
 pub mod exit {
@@ -77,7 +78,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // The chain of causes stands in one line: what happened, where, and why.
             eprintln!("spanway: {error:#}");
-            ExitCode::from(exit::INTERNAL)
+            ExitCode::from(if error.is::<OpenError>() { exit::USAGE } else { exit::INTERNAL })
         }
     }
 }

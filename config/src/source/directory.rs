@@ -46,7 +46,7 @@ const POLL: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It is absent, not a directory, or not ours to read.
-    #[error("cannot read directory `{}`: {source}", path.display())]
+    #[error("cannot read directory `{}`", path.display())]
     Unreadable {
         /// The directory.
         path: PathBuf,

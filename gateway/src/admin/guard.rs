@@ -41,7 +41,11 @@ pub(super) async fn check(State(at): State<IpAddr>, request: Request, next: Next
 
 /// Whether a `Host` means this machine.
 fn is_ours(host: &str, at: IpAddr) -> bool {
+    // A user's name has no place in a `Host`.
     let Ok(authority) = host.parse::<Authority>() else { return false };
+    if host.contains('@') {
+        return false;
+    }
     let name = authority.host();
     if name.eq_ignore_ascii_case("localhost") {
         return true;

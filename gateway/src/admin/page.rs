@@ -6,17 +6,21 @@ use axum::routing::get;
 
 use crate::app::Views;
 
+const HTML: &str = include_str!("page/index.html");
+const SCRIPT: &str = include_str!("page/page.js");
+const STYLE: &str = include_str!("page/page.css");
+
+/// A file of the page, with its type.
+type File = ([(HeaderName, &'static str); 1], &'static str);
+
 /// The page and what it loads; all of it is in the binary.
 pub(super) fn routes() -> Router<Views> {
     Router::new()
-        .route("/", get(|| file("text/html; charset=utf-8", include_str!("page/index.html"))))
-        .route("/page.js", get(|| file("text/javascript", include_str!("page/page.js"))))
-        .route("/page.css", get(|| file("text/css", include_str!("page/page.css"))))
+        .route("/", get(|| async { file("text/html; charset=utf-8", HTML) }))
+        .route("/page.js", get(|| async { file("text/javascript", SCRIPT) }))
+        .route("/page.css", get(|| async { file("text/css", STYLE) }))
 }
 
-async fn file(
-    kind: &'static str,
-    text: &'static str,
-) -> ([(HeaderName, &'static str); 1], &'static str) {
+const fn file(kind: &'static str, text: &'static str) -> File {
     ([(CONTENT_TYPE, kind)], text)
 }

@@ -15,6 +15,8 @@ use crate::app::{Derived, Readiness};
 use crate::settings::{Control, DrainSettings, Pod, Role, SourceSettings};
 use crate::telemetry::{AccessLog, Metrics};
 
+/// The beginning of 2030.
+const SVID_END: u64 = 1_893_456_000;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn settings() -> Settings {
@@ -63,7 +65,7 @@ fn views(settings: Settings) -> Views {
         source: watch::channel(config::source::SourceState::default()).1,
         certificate: watch::channel(crate::identity::rotate::Status {
             until: Some(rustls_pki_types::UnixTime::since_unix_epoch(
-                std::time::Duration::from_secs(1_893_456_000),
+                std::time::Duration::from_secs(SVID_END),
             )),
             ..Default::default()
         })

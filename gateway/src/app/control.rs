@@ -61,7 +61,12 @@ pub(super) async fn start(
         let from = rotate::Source::Controllers(controllers.clone());
         tasks.spawn(async move { match rotate::run(from, UnixTime::now, outputs).await {} });
         let (svid, report) = (wires.svid.subscribe(), wires.report.subscribe());
-        tasks.spawn(report_to_leader(controllers, svid, report, wires.word.clone()));
+        tasks.spawn(report_to_leader(
+            controllers,
+            svid,
+            report,
+            (wires.word.clone(), wires.draining.clone()),
+        ));
         return Ok(());
     }
     let authority = Arc::new(open_authority(settings, source.client.as_ref()).await?);
@@ -178,12 +183,8 @@ async fn follow_leader(
 async fn note_draining(desk: Desk, out: watch::Sender<imbl::OrdSet<Arc<str>>>) {
     let mut reports = desk.reports();
     loop {
-        let now: imbl::OrdSet<Arc<str>> = reports
-            .borrow_and_update()
-            .values()
-            .filter(|known| known.report.draining)
-            .map(|known| Arc::clone(&known.report.instance))
-            .collect();
+        let now: imbl::OrdSet<Arc<str>> =
+            super::desk::draining(&reports.borrow_and_update()).into_iter().collect();
         out.send_if_modified(|known| {
             let changed = *known != now;
             *known = now;

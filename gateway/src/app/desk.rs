@@ -68,6 +68,12 @@ impl Reports for Desk {
     }
 }
 
+/// The gateways that said that they drain.
+pub(super) fn draining(reports: &ReceivedReports) -> Vec<Arc<str>> {
+    let drain = reports.values().filter(|known| known.report.draining);
+    drain.map(|known| Arc::clone(&known.report.instance)).collect()
+}
+
 /// Hears one gateway to the end of its stream.
 async fn converse(
     desk: Desk,
@@ -77,6 +83,7 @@ async fn converse(
 ) {
     let mut words = desk.words();
     let mut instance: Option<Arc<str>> = None;
+    let mut all = desk.reports();
     let mut told = None;
     loop {
         tokio::select! {
@@ -97,13 +104,16 @@ async fn converse(
                 }
             },
             changed = words.changed() => if changed.is_err() { return },
+            changed = all.changed() => if changed.is_err() { return },
         }
         let word = instance.as_ref().and_then(|it| words.borrow_and_update().get(it).copied());
-        if word != told
-            && let Some(word) = word
-        {
-            told = Some(word);
-            if answers.send(Ok(word_to_wire(word))).await.is_err() {
+        let draining = draining(&all.borrow_and_update());
+        let Some(word) = word else { continue };
+        let now = Some((word, draining));
+        if now != told {
+            told = now;
+            let draining = told.as_ref().map(|(_, draining)| &**draining).unwrap_or_default();
+            if answers.send(Ok(word_to_wire(word, draining))).await.is_err() {
                 return;
             }
         }

@@ -50,12 +50,29 @@ pub(super) async fn report_here(
     }
 }
 
+/// Where the leader's words go: what it says of us, and which gateways of this cluster drain.
+pub(super) type Told = (watch::Sender<LeaderWord>, watch::Sender<imbl::OrdSet<Arc<str>>>);
+
+/// Takes in which siblings drain. Whether we do ourselves is known here first.
+fn note_draining(own: &Arc<str>, said: &[String], out: &watch::Sender<imbl::OrdSet<Arc<str>>>) {
+    out.send_if_modified(|known| {
+        let said = said.iter().map(String::as_str);
+        let mut now: imbl::OrdSet<Arc<str>> = said.map(Arc::from).collect();
+        if known.contains(own) {
+            now.insert(Arc::clone(own));
+        }
+        let changed = *known != now;
+        *known = now;
+        changed
+    });
+}
+
 /// Reports to whichever controller leads, for as long as there is something to report.
 pub(super) async fn report_to_leader(
     controllers: Controllers,
     svid: watch::Receiver<Option<Arc<Svid>>>,
     state: watch::Receiver<GatewayReport>,
-    word: watch::Sender<LeaderWord>,
+    told: Told,
 ) {
     let mut hint: Option<String> = None;
     let mut next = 0_usize;
@@ -66,7 +83,7 @@ pub(super) async fn report_to_leader(
         };
         next = next.wrapping_add(1) % controllers.addresses.len().max(1);
         if let (Some(address), Some(config)) = (address, trusted(&controllers, &svid).await) {
-            hint = converse(&address, config, state.clone(), &word).await;
+            hint = converse(&address, config, state.clone(), &told).await;
         }
         if hint.is_none() {
             tokio::time::sleep(AGAIN_AFTER).await;
@@ -100,7 +117,7 @@ async fn converse(
     address: &str,
     config: Arc<ClientConfig>,
     mut state: watch::Receiver<GatewayReport>,
-    word: &watch::Sender<LeaderWord>,
+    (word, draining): &Told,
 ) -> Option<String> {
     let mut client = match connect(address, config, CONNECT_WAIT).await {
         Ok(client) => client,
@@ -125,6 +142,7 @@ async fn converse(
                 Word::Standing(standing) => {
                     let told = LeaderWord { in_slices: standing.in_slices, removed: standing.removed };
                     word.send_replace(told);
+                    note_draining(&state.borrow().instance, &standing.draining, draining);
                 }
             },
             changed = state.changed() => {

@@ -1,5 +1,6 @@
 //! What commands print: text for people, JSON for programs.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use serde::Serialize;
@@ -40,9 +41,11 @@ pub(super) fn columns(heads: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     let mut text = String::new();
     for row in all {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells.map(|(cell, width)| format!("{cell:width$}  ")).collect();
-        text.push_str(line.trim_end());
+        for (cell, width) in row.iter().zip(&widths) {
+            let written = write!(text, "{cell:width$}  ");
+            debug_assert!(written.is_ok(), "writing to a String");
+        }
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text

@@ -43,10 +43,10 @@ pub(super) struct Arguments {
     /// The addresses of this pod.
     #[arg(long, env = "SPANWAY_POD_IPS", value_delimiter = ',')]
     pod_ips: Vec<IpAddr>,
-    /// The ServiceAccount of gateways.
+    /// The `ServiceAccount` of gateways.
     #[arg(long, env = "SPANWAY_GATEWAY_ACCOUNT", default_value = "spanway-gateway")]
     gateway_account: String,
-    /// The ServiceAccount of controllers.
+    /// The `ServiceAccount` of controllers.
     #[arg(long, env = "SPANWAY_CONTROLLER_ACCOUNT", default_value = "spanway-controller")]
     controller_account: String,
     /// Addresses on which listeners are bound.
@@ -70,7 +70,7 @@ pub(super) struct Arguments {
     /// How gateways reach this controller while it leads.
     #[arg(long, env = "SPANWAY_CONTROL_ADVERTISE", default_value = "127.0.0.1:15012")]
     control_advertise: String,
-    /// The projected ServiceAccount token of a gateway, with the audience `spanway.dev/ca`.
+    /// The projected `ServiceAccount` token of a gateway, with the audience `spanway.dev/ca`.
     #[arg(long, env = "SPANWAY_TOKEN", default_value = "/var/run/secrets/spanway/token")]
     token: PathBuf,
     /// Container ports for listeners and mirrored ports, below the ephemeral ones.

@@ -78,21 +78,21 @@ fn write(status: &Status, out: &mut String) -> std::fmt::Result {
     if let Some(age) = status.source.age_seconds {
         writeln!(out, "{} is not heard of since {}", status.source.source, span(age))?;
     }
-    section(out, "LINK  CONNECTED  AGE  SERVICES  ENDPOINTS  REFUSED  PROBLEM", links(status))?;
-    section(out, "EXPORT  PORTS  ENDPOINTS  SEEN-BY  PROBLEM", exports(status))?;
-    section(out, "CERTIFICATE  NAME  EXPIRES  IN  PROBLEM", certificates(status))?;
+    section(out, "LINK  CONNECTED  AGE  SERVICES  ENDPOINTS  REFUSED  PROBLEM", &links(status))?;
+    section(out, "EXPORT  PORTS  ENDPOINTS  SEEN-BY  PROBLEM", &exports(status))?;
+    section(out, "CERTIFICATE  NAME  EXPIRES  IN  PROBLEM", &certificates(status))?;
     for problem in status.source.problems.iter().chain(&status.faults) {
         writeln!(out, "\nproblem: {problem}")?;
     }
     Ok(())
 }
 
-fn section(out: &mut String, heads: &str, rows: Vec<Vec<String>>) -> std::fmt::Result {
+fn section(out: &mut String, heads: &str, rows: &[Vec<String>]) -> std::fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
     let heads: Vec<_> = heads.split_whitespace().collect();
-    write!(out, "\n{}", columns(&heads, &rows))
+    write!(out, "\n{}", columns(&heads, rows))
 }
 
 fn links(status: &Status) -> Vec<Vec<String>> {

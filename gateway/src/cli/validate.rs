@@ -72,11 +72,16 @@ fn findings(arguments: &Arguments) -> anyhow::Result<BTreeSet<Finding>> {
         Some(own) => own.clone(),
         None => NOBODY.parse()?,
     };
-    let mut found: BTreeSet<_> = read.contents.problems.iter().map(of_file).collect();
-    // What cannot be read stands among the problems of the files already.
-    let compiled = problems(&read.contents.resources, &read.compiled);
-    for problem in compiled.into_iter().filter(|one| one.reason != "Unreadable") {
-        found.insert(at(&read, &problem.object, &problem.field, (problem.reason, problem.message)));
+    let files = &read.contents.problems;
+    let mut found: BTreeSet<_> = files.iter().map(of_file).collect();
+    // Of what cannot be read the files say more than the compile.
+    let is_told =
+        |object: &ObjectRef| files.iter().any(|problem| problem.object.as_ref() == Some(object));
+    for problem in problems(&read.contents.resources, &read.compiled) {
+        if !is_told(&problem.object) {
+            let said = (problem.reason, problem.message);
+            found.insert(at(&read, &problem.object, &problem.field, said));
+        }
     }
     for (object, said) in rejected(&read, &arguments.namespace, &own) {
         found.insert(at(&read, &object, "spec", said));
@@ -106,7 +111,7 @@ fn rejected(read: &Offline, namespace: &str, own: &TrustDomain) -> Vec<(ObjectRe
 }
 
 fn at(read: &Offline, object: &ObjectRef, field: &str, (reason, message): Said) -> Finding {
-    let (file, line) = read.contents.place(object, field).unwrap_or((Path::new(""), 0));
+    let (file, line) = read.contents.place(object, field).unwrap_or_else(|| (Path::new(""), 0));
     Finding {
         file: file.display().to_string(),
         line,

@@ -156,7 +156,7 @@ pub mod report_reply {
     }
 }
 /// How the leader sees the gateway.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Standing {
     /// It stands in every slice that should name it.
     #[prost(bool, tag = "1")]
@@ -164,6 +164,9 @@ pub struct Standing {
     /// It is out of every slice.
     #[prost(bool, tag = "2")]
     pub removed: bool,
+    /// The instances of this cluster's gateways that drain.
+    #[prost(string, repeated, tag = "3")]
+    pub draining: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

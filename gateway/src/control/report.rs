@@ -1,6 +1,7 @@
 //! Reports as they travel between a gateway and the leader.
 
 use std::net::{AddrParseError, IpAddr};
+use std::sync::Arc;
 
 use config::model::Name;
 use config::table::PortOwner;
@@ -101,9 +102,13 @@ pub fn from_wire(report: &wire::ReportRequest) -> Result<GatewayReport, BadRepor
     })
 }
 
-/// Writes what the leader says.
-pub fn word_to_wire(word: LeaderWord) -> wire::ReportReply {
-    let standing = wire::Standing { in_slices: word.in_slices, removed: word.removed };
+/// Writes what the leader says to a gateway, and which of its siblings drain.
+pub fn word_to_wire(word: LeaderWord, draining: &[Arc<str>]) -> wire::ReportReply {
+    let standing = wire::Standing {
+        in_slices: word.in_slices,
+        removed: word.removed,
+        draining: draining.iter().map(ToString::to_string).collect(),
+    };
     wire::ReportReply { word: Some(wire::report_reply::Word::Standing(standing)) }
 }
 

@@ -52,7 +52,7 @@ impl Reports for Ears {
         let heard = Arc::clone(&self.0);
         Box::pin(reports.map(move |report| {
             heard.lock().unwrap().push((gateway.to_string(), report?.instance));
-            let standing = Standing { in_slices: true, removed: false };
+            let standing = Standing { in_slices: true, removed: false, draining: Vec::new() };
             Ok(ReportReply { word: Some(report_reply::Word::Standing(standing)) })
         }))
     }

@@ -88,10 +88,27 @@ func splitsGateway(s *stage) error {
 	if err != nil {
 		return err
 	}
+	// A node programs a new address bit by bit; it is there when many new connections in a row arrive.
+	for range 30 {
+		if err := s.east.arrives("http://" + address()); err != nil {
+			return err
+		}
+	}
 	if err := s.splits("http://" + address()); err != nil {
 		return err
 	}
 	return s.east.remove(shop, "httproute/split-edge", "gateway/edge")
+}
+
+// arrives waits until a call over a new connection is answered by whomever.
+func (c *cluster) arrives(url string) error {
+	return eventually(url+" answers", func() error {
+		made, err := c.call(url)
+		if err == nil && made.Status != 200 {
+			err = fmt.Errorf("status %d %s", made.Status, made.Error)
+		}
+		return err
+	})
 }
 
 // splits shows a split of 90 to 10 and a header match.

@@ -117,7 +117,14 @@ func (c *cluster) rolled(namespace string, deployments ...string) error {
 			return err
 		}
 	}
-	return nil
+	// The pods that were replaced are part of it: they drain while the new ones serve already.
+	return eventually("no pod of "+namespace+" is ending", func() error {
+		out, err := c.kubectl("-n", namespace, "get", "pods", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}")
+		if err == nil && strings.TrimSpace(out) != "" {
+			err = fmt.Errorf("pods end until %s", out)
+		}
+		return err
+	})
 }
 
 // inNetwork runs a program in the network of the cluster's node.

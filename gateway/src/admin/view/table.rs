@@ -116,12 +116,11 @@ fn of_port(container_port: u16, port: &table::Port, known: &EndpointTable) -> Po
         PortServes::Mirrored(mirrored) => {
             "mirrored".clone_into(&mut view.serves);
             view.protocol = Some(protocol(&mirrored.protocol).to_owned());
-            match &mirrored.routes {
-                Some(hosts) => view.rules = of_hosts(hosts, &[], known),
-                None => {
-                    let target = Target::Endpoints(mirrored.backend.clone());
-                    view.backends.push(of_target(&target, 1, known));
-                }
+            if let Some(hosts) = &mirrored.routes {
+                view.rules = of_hosts(hosts, &[], known);
+            } else {
+                let target = Target::Endpoints(mirrored.backend.clone());
+                view.backends.push(of_target(&target, 1, known));
             }
         }
     }

@@ -83,7 +83,7 @@ spec:
 ";
     samples::add(&directory, "link.yaml", link);
     let told = validated(&directory);
-    assert!(told.starts_with("link.yaml:4: ClusterLink west: spec: InvalidBundle: "), "{told}");
+    assert!(told.starts_with("link.yaml:5: ClusterLink west: spec: InvalidBundle: "), "{told}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn an_address_that_is_none_is_refused() {
 #[test]
 fn a_word_of_the_leader_arrives() {
     let word = LeaderWord { in_slices: true, removed: false };
-    let expected = wire::Standing { in_slices: true, removed: false };
-    let sent = word_to_wire(word).word;
+    let expected = wire::Standing { in_slices: true, removed: false, draining: Vec::new() };
+    let sent = word_to_wire(word, &[]).word;
     assert_eq!(sent, Some(wire::report_reply::Word::Standing(expected)));
 }

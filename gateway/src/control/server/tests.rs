@@ -66,7 +66,7 @@ async fn a_report_reaches_the_leader_with_the_name_of_who_sent_it() {
     let stream = tokio_stream::once(report);
     let mut words = client.report(stream).await.unwrap().into_inner();
     let word = words.message().await.unwrap().unwrap().word;
-    let expected = Standing { in_slices: true, removed: false };
+    let expected = Standing { in_slices: true, removed: false, draining: Vec::new() };
     assert_eq!(word, Some(report_reply::Word::Standing(expected)));
     let heard = controller.heard.lock().unwrap().clone();
     assert_eq!(heard, [(GATEWAY.to_owned(), "uid-1".to_owned())]);
