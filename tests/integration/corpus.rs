@@ -12,6 +12,10 @@ const TABLE: &str = include_str!("../corpus/h1.txt");
 /// Fields that only a gateway may send on: the table has them, an endpoint behind an ingress not.
 const ORIGIN: [&str; 3] = ["forwarded:", "x-forwarded-", "via:"];
 
+/// A listener takes HTTP/2 with prior knowledge, too: the codec alone does not. And `*` is no path
+/// that a rule could match.
+const ELSEWHERE: [&str; 3] = ["base-http2-preface", "target-absolute-options", "target-asterisk"];
+
 fn cases(answers: bool) -> Vec<Case> {
     let cases = read(TABLE).expect("the table can be read");
     cases.into_iter().filter(|case| case.asker.is_some() == answers).collect()
@@ -88,10 +92,6 @@ async fn no_ambiguous_request_reaches_an_endpoint_as_a_whole_one() {
     let echo = Echo::start("ok").await;
     let (cluster, address) = front(echo.address).await;
     let mut cases = cases(false);
-    // A listener takes HTTP/2 with prior knowledge, too: the codec alone does not. And `*` is no
-    // path that a rule could match.
-    const ELSEWHERE: [&str; 3] =
-        ["base-http2-preface", "target-absolute-options", "target-asterisk"];
     cases.retain(|case| !ELSEWHERE.contains(&case.name.as_str()));
     assert!(cases.len() > 120, "{} cases", cases.len());
     let mut wrong = Vec::new();
