@@ -11,7 +11,7 @@ use imbl::OrdMap;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
-use crate::plan::marks;
+use crate::plan::marks::{self, SLICE_MANAGED_BY};
 use crate::report::{GatewayReport, LeaderWord};
 
 /// The newest report of each gateway, by instance.
@@ -205,10 +205,18 @@ fn standing_gateway(endpoint: &Endpoint) -> Option<Gateway> {
     })
 }
 
+/// Whether we wrote this slice. Our mark alone does not say so: Kubernetes' own controller copies
+/// the labels of a Service, and with them the mark of a Gateway's, onto the slices that it makes.
+fn is_ours(slice: &EndpointSlice) -> bool {
+    let labels = slice.metadata.labels.as_ref();
+    let manager = labels.and_then(|labels| labels.get(SLICE_MANAGED_BY)).map(String::as_str);
+    marks::is_ours(&slice.metadata) && manager == Some(marks::SLICE_MANAGER)
+}
+
 /// Our slices, each with the Service that it belongs to.
 pub fn ours(slices: &Slices) -> impl Iterator<Item = (&Name, &EndpointSlice)> {
     slices.by_service.iter().flat_map(|(service, slices)| {
-        let ours = slices.values().filter(|slice| marks::is_ours(&slice.metadata));
+        let ours = slices.values().filter(|slice| is_ours(slice));
         ours.map(move |slice| (service, &**slice))
     })
 }

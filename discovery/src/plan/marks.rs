@@ -15,6 +15,8 @@ pub const FINGERPRINT: &str = "spanway.dev/applied-spec";
 pub const APPLIED: &str = "spanway.dev/applied";
 /// The annotation of a namespace with the names that are not to be mirrored, split by commas.
 pub const NAME_FREE: &str = "spanway.dev/mirror-name-free";
+/// The label of a slice with its controller.
+pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// Who manages our slices.
 pub const SLICE_MANAGER: &str = "spanway.dev";
 /// What the keys of all our labels and annotations begin with.

@@ -23,8 +23,6 @@ use super::{Change, Object, Role, Wanted, marks, standing};
 const DIGEST_LENGTH: usize = 10;
 /// The label of a slice with its Service.
 const SLICE_SERVICE: &str = "kubernetes.io/service-name";
-/// The label of a slice with its controller.
-const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// The longest value of a label.
 const LABEL_LENGTH_MAX: usize = 63;
 
@@ -249,7 +247,7 @@ pub(super) fn slice(of: &SliceOf<'_>, seats: &[&Seat]) -> Object {
     let endpoints: Vec<Value> = seats.iter().map(|seat| endpoint(seat)).collect();
     let mut labels = Map::new();
     labels.insert(SLICE_SERVICE.into(), json!(of.service.name));
-    labels.insert(SLICE_MANAGED_BY.into(), marks::SLICE_MANAGER.into());
+    labels.insert(marks::SLICE_MANAGED_BY.into(), marks::SLICE_MANAGER.into());
     labels.insert(LABEL_SERVICE_NAME.into(), label_value(&of.wanted.service.name));
     labels.insert(LABEL_SOURCE_CLUSTER.into(), label_value(of.cluster));
     let body = json!({"addressType": of.family.label(), "ports": ports, "endpoints": endpoints});

@@ -51,7 +51,10 @@ fn pods(pod: Pod) -> OrdMap<Name, Arc<Pod>> {
 
 fn slices_with_gateway() -> Slices {
     let slice: EndpointSlice = serde_json::from_value(json!({
-        "metadata": {"name": "web-1", "labels": {"spanway.dev/managed-by": "spanway"}},
+        "metadata": {"name": "web-1", "labels": {
+            "spanway.dev/managed-by": "spanway",
+            "endpointslice.kubernetes.io/managed-by": "spanway.dev",
+        }},
         "addressType": "IPv4",
         "ports": [{"port": PORT}],
         "endpoints": [{

@@ -114,7 +114,7 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Keeps listeners and reports current until the drain is over.
     pub(super) async fn run(mut self, mut inputs: Inputs, outputs: Outputs) {
-        let started = Instant::now();
+        let mut started = Instant::now();
         let mut served_since = None;
         let draining = self.draining.clone();
         let mut stopped = false;
@@ -122,6 +122,10 @@ impl Gateway {
             if self.draining.phase() >= Phase::Draining && !stopped {
                 self.listeners.stop();
                 stopped = true;
+            }
+            if self.published.load().credentials.svid().is_none() {
+                // No link can be dialled yet: the wait for catalogs begins with the certificate.
+                started = Instant::now();
             }
             let bound = if stopped { Vec::new() } else { self.bind(&inputs) };
             let mut readiness = self.readiness(&inputs, &bound, started);

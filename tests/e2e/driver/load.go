@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -41,7 +42,7 @@ var loads int
 // begin starts a load; more are pairs as the client's /start takes them.
 func (c *cluster) begin(url string, rate int, more map[string]string) (load, error) {
 	loads++
-	made := load{c, fmt.Sprintf("load%d", loads)}
+	made := load{c, fmt.Sprintf("load%d-%d", os.Getpid(), loads)}
 	query := map[string]string{"name": made.name, "url": url, "rate": strconv.Itoa(rate)}
 	for name, value := range more {
 		query[name] = value
