@@ -79,6 +79,7 @@ pub struct App {
     word: watch::Receiver<LeaderWord>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
+    election: Option<control::Election>,
     /// The workers' threads end with it.
     workers: Option<Arc<Workers>>,
 }
@@ -142,7 +143,7 @@ impl App {
         let published = Arc::new(Published::default());
         let drain = Arc::new(Drain::default());
         let source = source::open(&settings, &mut tasks, &stop).await?;
-        control::start(&settings, &source, &wires, (&mut tasks, &stop)).await?;
+        let election = control::start(&settings, &source, &wires, &mut tasks).await?;
         let shared = Shared {
             settings: Arc::clone(&settings),
             published: Arc::clone(&published),
@@ -168,7 +169,8 @@ impl App {
             log,
             settings,
         };
-        Ok(Self { views, drain, word: wires.word.subscribe(), tasks, stop, workers })
+        let word = wires.word.subscribe();
+        Ok(Self { views, drain, word, tasks, stop, election, workers })
     }
 
     /// What can be seen of it.
@@ -196,6 +198,9 @@ impl App {
     pub async fn end(&mut self) {
         self.stop.cancel();
         self.tasks.shutdown().await;
+        if let Some(election) = self.election.take() {
+            election.hand_back().await;
+        }
         if let Some(workers) = self.workers.take() {
             // The threads are joined, which must not hold up this one.
             let ended = tokio::task::spawn_blocking(move || drop(workers)).await;

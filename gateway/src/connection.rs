@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::table::{Port, PortServes, SniAction, SniTable, TlsTermination, VirtualHosts};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 
 use self::first::{First, Version};
@@ -21,7 +21,7 @@ use crate::mirrored;
 use crate::snapshot::{Published, Snapshot};
 use crate::splice::Copied;
 use crate::tls::credentials::Termination;
-use crate::tls::link::{LinkProtocol, LinkStream};
+use crate::tls::link::{LinkListener, LinkProtocol, LinkStream};
 use crate::tls::stream::{Socket, TlsStream};
 use crate::worker::Worker;
 
@@ -29,6 +29,10 @@ use crate::worker::Worker;
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// For the first byte of a client that opened its connection ahead.
 pub const FIRST_BYTE_WAIT: Duration = Duration::from_mins(1);
+
+/// How often a link connection looks whether its peer is trusted still: whom an operator has taken
+/// off a link is cut off within that time.
+pub const TRUST_EVERY: Duration = Duration::from_secs(5);
 
 /// Who answers requests, and streams of catalogs.
 pub trait Serve: Send + Sync + 'static {
@@ -223,6 +227,18 @@ impl<V: Serve, E: Exports> Connections<V, E> {
                 return;
             }
         };
+        let chain: Vec<CertificateDer<'static>> = link.stream.peer_chain().to_vec();
+        let name = Arc::clone(&link.peer.link);
+        tokio::select! {
+            () = self.linked(link) => {}
+            () = self.distrusted(&listener, &chain) => {
+                tracing::info!(link = %name, %peer, "a peer is not trusted any more");
+            }
+        }
+    }
+
+    /// Serves a link connection to its end.
+    async fn linked(&self, link: LinkStream<TcpStream>) {
         match link.protocol {
             // The peer was told that we go, and finds another of us.
             LinkProtocol::Catalog => tokio::select! {
@@ -235,6 +251,28 @@ impl<V: Serve, E: Exports> Connections<V, E> {
                 let ended = far::serve(link, &self.far, &copied).await;
                 tracing::debug!(?ended, link = %name, up = copied.up(), down = copied.down());
             }
+        }
+    }
+
+    /// Waits until the peer that presented `chain` would be refused: its link is gone, or the
+    /// link's bundle or list of gateways has changed.
+    async fn distrusted(&self, accepted_by: &LinkListener, chain: &[CertificateDer<'static>]) {
+        let at = UnixTime::now();
+        let mut looked = accepted_by.config();
+        loop {
+            tokio::time::sleep(TRUST_EVERY).await;
+            let now = self.published.load().credentials.link_listener().cloned();
+            // Without an identity of our own nobody can be judged, and nobody new comes in.
+            let Some(now) = now else { continue };
+            // All link configurations are made anew with the trust, so this says whether it is.
+            let config = now.config();
+            if Arc::ptr_eq(&config, &looked) {
+                continue;
+            }
+            if !now.still_trusts(chain, at) {
+                return;
+            }
+            looked = config;
         }
     }
 }

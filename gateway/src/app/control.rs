@@ -18,7 +18,7 @@ use kube::Client;
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Wires;
@@ -45,16 +45,32 @@ const LEASE: &str = "spanway-controller";
 /// The folder of a directory source where the same lies.
 const STATE_FOLDER: &str = ".spanway";
 
-/// Tasks, and what ends them.
-type Tasks<'a> = (&'a mut JoinSet<()>, &'a CancellationToken);
+/// For the Lease to be handed back: two requests to the API server.
+const HAND_BACK_WAIT: Duration = Duration::from_secs(8);
+
+/// The part in the election, which ends after everything that only a leader may do.
+pub(super) struct Election {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Election {
+    /// Hands the Lease back, so that nobody has to wait for its end.
+    pub(super) async fn hand_back(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(HAND_BACK_WAIT, self.task).await.is_err() {
+            tracing::warn!("the lease was not handed back in time");
+        }
+    }
+}
 
 /// Starts identity and, where the role says so, the controller.
 pub(super) async fn start(
     settings: &Arc<Settings>,
     source: &Open,
     wires: &Wires,
-    (tasks, stop): Tasks<'_>,
-) -> anyhow::Result<()> {
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Option<Election>> {
     let outputs = Outputs { svid: wires.svid.clone(), status: wires.certificate.clone() };
     if settings.role == Role::Gateway {
         let controllers = controllers(settings, source.client.as_ref());
@@ -67,7 +83,7 @@ pub(super) async fn start(
             report,
             (wires.word.clone(), wires.draining.clone()),
         ));
-        return Ok(());
+        return Ok(None);
     }
     let authority = Arc::new(open_authority(settings, source.client.as_ref()).await?);
     let account = match settings.role {
@@ -85,12 +101,12 @@ pub(super) async fn start(
         tasks.spawn(report_here(desk.clone(), report, wires.word.clone()));
     }
     tasks.spawn(note_draining(desk.clone(), wires.draining.clone()));
-    lead(settings, source, wires, (tasks, stop));
+    let election = lead(settings, source, wires, tasks);
     start_rounds(settings, source, wires, (&desk, words), tasks);
     if settings.role == Role::Controller {
         start_control_port(settings, source, wires, (&desk, authority), tasks).await?;
     }
-    Ok(())
+    Ok(Some(election))
 }
 
 fn state_folder(settings: &Settings) -> Option<std::path::PathBuf> {
@@ -152,14 +168,20 @@ fn controllers(settings: &Settings, client: Option<&Client>) -> Controllers {
 }
 
 /// Keeps known whether this process leads: in a directory it is alone.
-fn lead(settings: &Arc<Settings>, source: &Open, wires: &Wires, (tasks, stop): Tasks<'_>) {
+fn lead(
+    settings: &Arc<Settings>,
+    source: &Open,
+    wires: &Wires,
+    tasks: &mut JoinSet<()>,
+) -> Election {
     let identity = &settings.control.advertise;
     let (elector, leadership) = match source.client.clone() {
         Some(client) => Elector::new(client, &settings.namespace, LEASE, identity),
         None => Elector::always(identity),
     };
-    tasks.spawn(elector.run(stop.clone()));
     tasks.spawn(follow_leader(leadership, wires.leading.clone(), wires.leader.clone()));
+    let stop = CancellationToken::new();
+    Election { task: tokio::spawn(elector.run(stop.clone())), stop }
 }
 
 async fn follow_leader(

@@ -128,6 +128,13 @@ impl LinkListener {
         Arc::clone(&self.config)
     }
 
+    /// Whether a peer that was accepted at `at` would be accepted still: by the trust of now, and
+    /// without regard to the end of its certificate, which a standing connection outlives.
+    pub fn still_trusts(&self, chain: &[CertificateDer<'_>], at: UnixTime) -> bool {
+        let chain: Vec<&CertificateDer<'_>> = chain.iter().collect();
+        self.verifier.peers().authenticate(&chain, Side::Client, at).is_ok()
+    }
+
     /// Completes a handshake, and says with whom.
     pub async fn accept<S: Socket>(
         &self,

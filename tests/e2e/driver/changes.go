@@ -136,12 +136,20 @@ func (s *stage) both(do func(*cluster) error) error {
 
 // killLeader ends the controller that holds the lease without a word (SIGKILL, no grace).
 func (c *cluster) killLeader() error {
-	holder, _, _ := strings.Cut(c.get(system, "lease/spanway-controller", "{.spec.holderIdentity}"), ":")
-	pods := c.get(system, "pods", fmt.Sprintf(`{.items[?(@.status.podIP==%q)].metadata.name}`, holder))
-	if pods == "" {
-		return fmt.Errorf("no pod has the address %q of the leader", holder)
+	pods := ""
+	// One who has just left may still be named until the next has taken over.
+	err := eventually("a pod of "+c.name+" leads", func() error {
+		holder, _, _ := strings.Cut(c.get(system, "lease/spanway-controller", "{.spec.holderIdentity}"), ":")
+		pods = c.get(system, "pods", fmt.Sprintf(`{.items[?(@.status.podIP==%q)].metadata.name}`, holder))
+		if pods == "" {
+			return fmt.Errorf("no pod has the address %q", holder)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	_, err := c.kubectl("-n", system, "delete", "pod", strings.Fields(pods)[0], "--grace-period=0", "--force")
+	_, err = c.kubectl("-n", system, "delete", "pod", strings.Fields(pods)[0], "--grace-period=0", "--force")
 	return err
 }
 

@@ -51,9 +51,10 @@ func (c *cluster) begin(url string, rate int, more map[string]string) (load, err
 	return made, err
 }
 
-func (l load) end() (result, error) {
+// end ends a load once it has made at least so many requests.
+func (l load) end(least int) (result, error) {
 	var made result
-	text, err := l.from.client("/stop", map[string]string{"name": l.name})
+	text, err := l.from.client("/stop", map[string]string{"name": l.name, "least": strconv.Itoa(least)})
 	if err != nil {
 		return made, err
 	}
@@ -64,7 +65,7 @@ func (l load) end() (result, error) {
 func flawless(least int, loads ...load) error {
 	requests, problems := 0, []string{}
 	for _, one := range loads {
-		made, err := one.end()
+		made, err := one.end(1 + least/len(loads))
 		if err != nil {
 			return err
 		}

@@ -126,7 +126,7 @@ func (s *stage) splits(url string) error {
 		return err
 	}
 	time.Sleep(10 * time.Second)
-	made, err := plain.end()
+	made, err := plain.end(0)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func routesChange(s *stage) error {
 		return nil
 	}
 	done := changes()
-	made, err := one.end()
+	made, err := one.end(0)
 	if err != nil {
 		return err
 	}

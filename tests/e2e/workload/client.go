@@ -69,6 +69,9 @@ func (c *clients) stop(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such load", http.StatusNotFound)
 		return
 	}
+	if least, err := strconv.Atoi(r.URL.Query().Get("least")); err == nil {
+		load.reach(least)
+	}
 	json.NewEncoder(w).Encode(load.end())
 }
 

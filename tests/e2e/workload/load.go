@@ -59,6 +59,9 @@ type terms struct {
 	two, samples               bool
 }
 
+// reachWait is for a load to make what is asked of it at least, on a busy machine.
+const reachWait = 30 * time.Second
+
 type load struct {
 	terms  terms
 	stop   chan struct{}
@@ -79,6 +82,19 @@ func (l *load) begin() {
 	l.began = time.Now()
 	for number := range l.terms.clients {
 		l.done.Go(func() { l.run(number) })
+	}
+}
+
+// reach waits until so many requests were made, or for as long as is sensible: who asked sees it
+// from the result.
+func (l *load) reach(least int) {
+	enough := func() bool {
+		l.lock.Lock()
+		defer l.lock.Unlock()
+		return l.result.Requests >= least
+	}
+	for end := time.Now().Add(reachWait); !enough() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
