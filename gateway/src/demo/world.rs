@@ -262,7 +262,8 @@ async fn count_rotations(
     mut certificate: tokio::sync::watch::Receiver<crate::identity::rotate::Status>,
     count: Arc<AtomicU64>,
 ) {
-    let mut until = None;
+    // The first certificate may be there already: it replaces none.
+    let mut until = certificate.borrow_and_update().until;
     while certificate.changed().await.is_ok() {
         let now = certificate.borrow_and_update().until;
         if until.is_some() && now != until {
