@@ -1,7 +1,7 @@
 //! The part that carries traffic: listeners, readiness, the report of this gateway.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::model::LinkName;
@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use crate::snapshot::Published;
 use crate::telemetry::Metrics;
 use crate::tls::verifier::{Refusals, Refused};
+use crate::upstream::state::lock;
 
 /// A port that could not be bound is tried again after this, and the age of links is told anew.
 const EVERY: Duration = Duration::from_secs(2);
@@ -69,13 +70,13 @@ impl RefusedPeers {
             let link = refused.link.unwrap_or_else(|| "unknown".into());
             let reason = refused.reason.label();
             metrics.refused_peer(&link, reason);
-            let mut counts = counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counts = lock(&counts.0);
             *counts.entry((link, reason)).or_default() += 1;
         })
     }
 
     fn of(&self, link: &LinkName) -> Vec<(Arc<str>, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.0);
         let of_link = counts.iter().filter(|((name, _), _)| name == link);
         of_link.map(|((_, reason), count)| (Arc::from(*reason), *count)).collect()
     }

@@ -70,6 +70,8 @@ pub(super) struct Model {
     derived: Derived,
     /// Since when the newest table is held back.
     held: Option<Instant>,
+    /// Whether links, certificates or our own identity have changed since credentials were made.
+    credentials_stale: bool,
 }
 
 impl Model {
@@ -95,6 +97,7 @@ impl Model {
             reached: Version::default(),
             derived: Derived::default(),
             held: None,
+            credentials_stale: true,
         }
     }
 
@@ -150,6 +153,7 @@ impl Model {
         self.derived.links = sound.into();
         self.derived.rejected_links = rejected.into();
         self.held.get_or_insert_with(Instant::now);
+        self.credentials_stale = true;
         self.update(&touched);
         self.offer(None);
     }
@@ -196,6 +200,7 @@ impl Model {
     /// Takes in our own certificate.
     pub(super) fn take_svid(&mut self, svid: Option<Arc<Svid>>) {
         self.svid = svid;
+        self.credentials_stale = true;
     }
 
     /// Takes in which gateways of this cluster drain, to be told to all links.
@@ -218,10 +223,7 @@ impl Model {
         } else {
             Arc::new(newest.clone())
         };
-        let inputs = self.credential_inputs(&table);
-        let (credentials, faults) =
-            Credentials::build(&inputs, &current.credentials, &self.refusals, UnixTime::now());
-        self.derived.faults = faults.into();
+        let credentials = self.credentials(&table, &current);
         let causes = [
             (!Arc::ptr_eq(&table, &current.table), "routes"),
             (!same_endpoints(&self.built, &current), "endpoints"),
@@ -229,7 +231,7 @@ impl Model {
         let next = Snapshot {
             table,
             endpoints: Arc::new(self.built.table.clone()),
-            credentials: Arc::new(credentials),
+            credentials,
             offers: Arc::new(self.offers.clone()),
         };
         let last = self.published.swap(Arc::new(next));
@@ -263,7 +265,7 @@ impl Model {
     fn take_mirrors(&mut self, touched: &mut Touched) {
         let mirrors: OrdMap<_, _> =
             self.resources.services.valid.iter().filter_map(mirror).collect();
-        changed_values(&self.mirrors, &mirrors, &mut touched.mirrors);
+        changed(&self.mirrors, &mirrors, &mut touched.mirrors);
         self.mirrors = mirrors;
     }
 
@@ -300,6 +302,19 @@ impl Model {
         })
     }
 
+    /// The credentials for `table`: those of now unless something that they are made of has changed.
+    fn credentials(&mut self, table: &Arc<RoutingTable>, current: &Snapshot) -> Arc<Credentials> {
+        let stale = std::mem::take(&mut self.credentials_stale);
+        if !stale && Arc::ptr_eq(table, &current.table) {
+            return Arc::clone(&current.credentials);
+        }
+        let inputs = self.credential_inputs(table);
+        let (credentials, faults) =
+            Credentials::build(&inputs, &current.credentials, &self.refusals, UnixTime::now());
+        self.derived.faults = faults.into();
+        Arc::new(credentials)
+    }
+
     fn credential_inputs(&self, table: &RoutingTable) -> credentials::Inputs {
         let pem = |pem: &Arc<compile::CertificatePem>| PemPair {
             chain: Arc::clone(&pem.chain),
@@ -317,18 +332,7 @@ impl Model {
 }
 
 /// Keys under which something else stands now.
-fn changed<T>(old: &OrdMap<Name, Arc<T>>, new: &OrdMap<Name, Arc<T>>, into: &mut BTreeSet<Name>)
-where
-    Arc<T>: PartialEq,
-{
-    changed_values(old, new, into);
-}
-
-fn changed_values<T: PartialEq>(
-    old: &OrdMap<Name, T>,
-    new: &OrdMap<Name, T>,
-    into: &mut BTreeSet<Name>,
-) {
+fn changed<T: PartialEq>(old: &OrdMap<Name, T>, new: &OrdMap<Name, T>, into: &mut BTreeSet<Name>) {
     into.extend(old.diff(new).map(|item| match item {
         DiffItem::Add(name, _)
         | DiffItem::Remove(name, _)

@@ -11,6 +11,7 @@ use rand::seq::IndexedRandom as _;
 use super::load::RuleBook;
 use super::world::{EAST, WEST, World};
 use super::yaml;
+use crate::upstream::state::lock;
 
 /// From one route change to the next.
 const ROUTE_EVERY: Duration = Duration::from_millis(500);
@@ -118,7 +119,7 @@ impl Churn {
     /// Takes an endpoint away from a Service that has several, or gives one back.
     fn change_endpoints(&self) -> std::io::Result<()> {
         let Some(slices) = self.slices.choose(&mut rand::rng()) else { return Ok(()) };
-        let mut now = slices.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut now = lock(&slices.now);
         let gone: Vec<_> = slices.all.iter().filter(|one| !now.contains(one)).copied().collect();
         if now.len() > 1 && (gone.is_empty() || rand::random()) {
             let index = rand::random_range(0..now.len());

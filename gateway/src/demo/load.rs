@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::service::{Speaks, grpc_message};
 use super::tally::Tally;
+use crate::upstream::state::lock;
 
 /// How long a request may take before it counts as failed.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
@@ -79,7 +80,7 @@ impl RuleBook {
         clusters: Vec<&'static str>,
         now: Instant,
     ) {
-        let mut versions = self.versions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut versions = lock(&self.versions);
         if let Some(last) = versions.last_mut() {
             last.withdrawn = Some(now);
         }
@@ -90,7 +91,7 @@ impl RuleBook {
 
     /// Whether an answer to a request sent at `sent` may be that of `version`.
     fn allows(&self, version: u64, service: &str, cluster: &str, sent: Instant) -> bool {
-        let versions = self.versions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let versions = lock(&self.versions);
         versions.iter().any(|ruled| {
             ruled.version == version
                 && ruled.service == service

@@ -1,14 +1,15 @@
 //! Counts what the load has seen.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::load::Stream;
 use super::service::Speaks;
+use crate::upstream::state::lock;
 
 /// Histogram buckets: each a tenth wider than the one before, from 10 µs; 160 reach 38 seconds.
 const BUCKETS: usize = 160;
@@ -85,7 +86,7 @@ impl Tally {
     pub(crate) fn failed(&self, path: &str, problem: &str) {
         self.requests.fetch_add(1, Relaxed);
         self.failures.fetch_add(1, Relaxed);
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = lock(&self.problems);
         if problems.len() < PROBLEMS_MAX || problems.contains_key(problem) {
             *problems.entry(format!("{path}: {problem}")).or_default() += 1;
         }
@@ -93,7 +94,7 @@ impl Tally {
 
     /// What went wrong, in words, with counts.
     pub(crate) fn problems(&self) -> BTreeMap<String, u64> {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.problems).clone()
     }
 
     /// The counts of now.
