@@ -282,7 +282,7 @@ fn start_gateway(
     let instance = Arc::clone(&settings.pod.uid);
     let catalog =
         Server::new(offered, Arc::new(ages(watched.state.clone())), Arc::clone(&instance));
-    let workers = Arc::new(Workers::start(settings.workers, &published)?);
+    let workers = Arc::new(Workers::start(settings.workers, &published, &metrics)?);
     let proxy = Arc::new(Proxy {
         published: Arc::clone(&published),
         metrics: Arc::clone(&metrics),

@@ -4,8 +4,12 @@
 //! Serving ─► Leaving (others stop naming us; we go on accepting) ─► Draining ─► Ended
 //! ```
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU8, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -19,9 +23,10 @@ const BREAKING_OFF: Duration = Duration::from_secs(1);
 
 /// How far the gateway has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Phase {
     /// It takes all that comes.
-    Serving,
+    Serving = 0,
     /// It asked to be taken out of the slices, and takes all that still comes.
     Leaving,
     /// It accepts nothing; what is under way finishes, and nothing follows on its connections.
@@ -31,6 +36,15 @@ pub enum Phase {
 }
 
 impl Phase {
+    const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Serving,
+            1 => Self::Leaving,
+            2 => Self::Draining,
+            _ => Self::Ended,
+        }
+    }
+
     /// The name for the admin view and metrics.
     pub const fn label(self) -> &'static str {
         match self {
@@ -57,37 +71,47 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Drain {
     phase: watch::Sender<Phase>,
-    connections: Arc<Connections>,
+    state: Arc<State>,
 }
 
 /// Who reads how far it is.
 #[derive(Clone, Debug)]
 pub struct Draining {
     phase: watch::Receiver<Phase>,
-    connections: Arc<Connections>,
+    state: Arc<State>,
 }
 
-/// Connections that are open.
+/// One connection's eye on the drain: it is registered once, not anew for each request.
+pub struct Follower {
+    draining: Draining,
+    /// The phase that was seen last, who is woken when it passes, and by what.
+    waiting: Option<(Phase, Waker, Pin<Box<dyn Future<Output = bool> + Send + Sync>>)>,
+}
+
+/// What everybody may look at.
 #[derive(Debug, Default)]
-struct Connections {
+struct State {
+    /// The phase once more: each request asks for it.
+    phase: AtomicU8,
+    /// Connections that are open.
     open: AtomicUsize,
     changed: Notify,
 }
 
 /// One open connection.
 #[derive(Debug)]
-pub struct Open(Arc<Connections>);
+pub struct Open(Arc<State>);
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { phase: watch::Sender::new(Phase::Serving), connections: Arc::default() }
+        Self { phase: watch::Sender::new(Phase::Serving), state: Arc::default() }
     }
 }
 
 impl Drain {
     /// A reader.
     pub fn watch(&self) -> Draining {
-        Draining { phase: self.phase.subscribe(), connections: Arc::clone(&self.connections) }
+        Draining { phase: self.phase.subscribe(), state: Arc::clone(&self.state) }
     }
 
     /// Goes on to `phase`, never back.
@@ -95,6 +119,7 @@ impl Drain {
         self.phase.send_if_modified(|now| {
             let forward = phase > *now;
             *now = phase.max(*now);
+            self.state.phase.store(*now as u8, Release);
             forward
         });
     }
@@ -109,13 +134,13 @@ impl Drain {
         }
         tokio::time::sleep(limits.settling).await;
         self.advance(Phase::Draining);
-        let quiet = tokio::time::timeout(limits.draining, self.connections.none()).await.is_ok();
-        let left = self.connections.open.load(Relaxed);
+        let quiet = tokio::time::timeout(limits.draining, self.state.none()).await.is_ok();
+        let left = self.state.open.load(Relaxed);
         if !quiet {
             tracing::warn!(left, after = ?limits.draining, "connections are broken off");
         }
         self.advance(Phase::Ended);
-        if !quiet && tokio::time::timeout(BREAKING_OFF, self.connections.none()).await.is_err() {
+        if !quiet && tokio::time::timeout(BREAKING_OFF, self.state.none()).await.is_err() {
             tracing::warn!(after = ?BREAKING_OFF, "some connections could not be broken off");
         }
         left
@@ -125,7 +150,12 @@ impl Drain {
 impl Draining {
     /// How far it is.
     pub fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        Phase::of(self.state.phase.load(Acquire))
+    }
+
+    /// The same for one connection, which asks often.
+    pub fn follower(&self) -> Follower {
+        Follower { draining: self.clone(), waiting: None }
     }
 
     /// Whether a connection may carry another request.
@@ -143,17 +173,50 @@ impl Draining {
 
     /// Counts a connection until the guard is dropped.
     pub fn open(&self) -> Open {
-        self.connections.open.fetch_add(1, Relaxed);
-        Open(Arc::clone(&self.connections))
+        self.state.open.fetch_add(1, Relaxed);
+        Open(Arc::clone(&self.state))
     }
 
     /// How many are open.
     pub fn count(&self) -> usize {
-        self.connections.open.load(Relaxed)
+        self.state.open.load(Relaxed)
     }
 }
 
-impl Connections {
+impl Follower {
+    /// Waits until `phase` is reached, or nobody is left to say so.
+    pub async fn reached(&mut self, phase: Phase) {
+        std::future::poll_fn(|cx| self.poll_reached(cx, phase)).await;
+    }
+
+    fn poll_reached(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<()> {
+        loop {
+            let now = self.draining.phase();
+            if now >= phase {
+                return Poll::Ready(());
+            }
+            if let Some((seen, waker, _)) = &self.waiting
+                && *seen == now
+                && waker.will_wake(cx.waker())
+            {
+                return Poll::Pending;
+            }
+            let mut watch = self.draining.phase.clone();
+            let mut passed =
+                Box::pin(async move { watch.wait_for(|next| *next > now).await.is_ok() });
+            match passed.as_mut().poll(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(()),
+                Poll::Pending => {
+                    self.waiting = Some((now, cx.waker().clone(), passed));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl State {
     async fn none(&self) {
         loop {
             let changed = self.changed.notified();

@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod route;
 pub mod server;
 
+pub(crate) mod alarm;
 pub(crate) mod attempt;
 pub(crate) mod forward;
 pub(crate) mod prepare;

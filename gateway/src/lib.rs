@@ -19,6 +19,8 @@ pub mod mirrored;
 
 pub mod worker;
 
+pub mod chance;
+
 pub mod upstream;
 
 pub mod link;

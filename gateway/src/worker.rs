@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::h1::ClientConn;
 use crate::http::h2::client::Session;
 use crate::snapshot::{Published, Snapshot};
+use crate::telemetry::{Metrics, Tally};
 use crate::upstream::connect::Connection;
 use crate::upstream::pool::{Pool, Sessions};
 use crate::upstream::state::{Loads, Shared};
@@ -36,6 +37,7 @@ pub struct Worker {
     http1: Pool<Http1>,
     http2: Sessions<Session>,
     shared: Arc<Shared>,
+    tally: Arc<Tally>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -46,8 +48,8 @@ impl std::fmt::Debug for Worker {
 
 impl Worker {
     /// A worker beside others that have the same `shared`.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, ..Self::default() }
+    pub fn new(shared: Arc<Shared>, tally: Arc<Tally>) -> Self {
+        Self { shared, tally, ..Self::default() }
     }
 
     /// The loads of endpoints, as this worker sees them.
@@ -70,9 +72,9 @@ impl Worker {
         &self.shared
     }
 
-    /// A number by chance, evenly spread.
-    pub fn chance(&self) -> u64 {
-        rand::random()
+    /// What it has counted of requests.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Drops idle connections that no request should use any more.
@@ -103,14 +105,14 @@ pub struct Seat {
 
 impl Workers {
     /// Starts `count` threads, at least one.
-    pub fn start(count: usize, published: &Arc<Published>) -> io::Result<Self> {
+    pub fn start(count: usize, published: &Arc<Published>, metrics: &Metrics) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut seats = Vec::new();
         let mut workers =
             Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let worker = Arc::new(Worker::new(Arc::clone(&shared)));
+            let worker = Arc::new(Worker::new(Arc::clone(&shared), metrics.tally()));
             seats.push(Arc::new(Seat {
                 worker: Arc::clone(&worker),
                 runtime: runtime.handle().clone(),

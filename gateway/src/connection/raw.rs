@@ -1,11 +1,13 @@
 //! Connections whose bytes are copied, whatever they mean.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use config::model::BackendKey;
 use config::table::StreamRule;
 use discovery::endpoint::Reach;
 
+use crate::chance;
 use crate::http::failure::Failure;
 use crate::link::hello::Hello;
 use crate::listener::peek::Replay;
@@ -29,8 +31,9 @@ pub async fn dial(
 ) -> Result<Dialled, Failure> {
     let mut tried: Vec<Reach> = Vec::new();
     let mut failure = Failure::NoEndpoint;
+    let set = snapshot.endpoints.sets.get(key).ok_or(failure)?;
     while tried.len() < ENDPOINTS_TRIED {
-        let chosen = upstream::choose(worker, snapshot, key, &tried)?;
+        let chosen = upstream::choose(worker, set, &tried, Instant::now())?;
         let reach = &chosen.endpoint.reach;
         if tried.contains(reach) {
             break;
@@ -75,7 +78,7 @@ pub async fn carry<S: Socket>(
 
 /// Copies between a client and a backend of `rule`.
 pub async fn pass<S: Socket>(io: S, worker: &Worker, snapshot: &Arc<Snapshot>, rule: &StreamRule) {
-    match upstream::split::split(&rule.backends, worker.chance()) {
+    match upstream::split::split(&rule.backends, chance::next()) {
         Ok((_, key)) => carry(io, worker, snapshot, key, None).await,
         Err(failure) => {
             tracing::debug!(route = %rule.id.route, flag = failure.flag(), "no backend");

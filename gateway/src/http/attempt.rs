@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::model::BackendKey;
-use discovery::endpoint::Reach;
+use discovery::endpoint::{EndpointSet, Reach};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 
@@ -15,8 +15,9 @@ use super::h2::client::{NotSent, Session};
 use super::prepare::Prepared;
 use super::proxy::Proxy;
 use super::record::Record;
-use super::serve::{Incoming, reply};
+use super::serve::{Request, Sides, reply};
 use super::side::{AnswerSink, Source};
+use crate::connection::first::Version;
 use crate::link::hello::Hello;
 use crate::listener::peek::Replay;
 use crate::snapshot::Snapshot;
@@ -24,12 +25,13 @@ use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
 use crate::upstream::pool::{IDLE_WAIT, IDLE_WAIT_ONCE, Origin};
 use crate::upstream::{self, Chosen, Connection};
-use crate::worker::Worker;
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
 pub(crate) struct Attempt<'a> {
     /// Whose endpoints.
     pub(crate) key: &'a BackendKey,
+    /// The endpoints.
+    pub(crate) set: &'a Arc<EndpointSet>,
     /// Whether the endpoint is spoken to over HTTP/2.
     pub(crate) http2: bool,
     /// What filters change of the answer.
@@ -67,35 +69,37 @@ pub(crate) async fn run<B, A>(
     proxy: &Proxy,
     snapshot: &Snapshot,
     attempt: &mut Attempt<'_>,
-    incoming: &mut Incoming<'_, B, A>,
-    (prepared, record, progress): (&Prepared, &mut Record, &Progress),
+    request: Request<'_>,
+    sides: &mut Sides<'_, B, A>,
+    (prepared, record, progress): (&Prepared<'_>, &mut Record<'_>, &Progress),
 ) -> Result<Answered, Failed>
 where
     B: Source,
     A: AnswerSink,
 {
-    let chosen = upstream::choose(&incoming.call.worker, snapshot, attempt.key, &attempt.tried)
-        .map_err(Failed::last)?;
+    // The first try begins with the request, and a look at the clock is not free.
+    let now = if attempt.tried.is_empty() { request.began } else { Instant::now() };
+    let worker = &request.call.worker;
+    let chosen =
+        upstream::choose(worker, attempt.set, &attempt.tried, now).map_err(Failed::last)?;
     record.tries(&chosen.endpoint);
-    let changes = prepared.changes();
     let exchange = Exchange {
-        asked: incoming.head.asked(),
-        reply: reply(incoming),
+        asked: request.head.asked(),
+        reply: reply(request),
         changes: &attempt.response,
+        began: now,
         answer_wait: attempt.answer_wait,
-        early_answer_closes: !incoming.http2,
+        early_answer_closes: request.call.version == Version::Http1,
     };
-    let hello = Hello { request_id: Some(prepared.id.as_str().into()) };
-    let worker = Arc::clone(&incoming.call.worker);
-    let over =
-        Over { proxy, worker: &worker, snapshot, key: attempt.key, chosen: &chosen, hello: &hello };
+    let changes = prepared.changes();
+    let over = Over { proxy, request, snapshot, key: attempt.key, chosen: &chosen, now };
     let result = if attempt.http2 {
-        over.http2(incoming, &changes, &exchange, progress).await
+        over.http2(sides, &changes, &exchange, (prepared, progress)).await
     } else {
-        over.http1(incoming, &changes, &exchange, (record, progress)).await
+        over.http1(sides, &changes, &exchange, (prepared, record, progress)).await
     };
     if let Some(after) = progress.head_after() {
-        chosen.answered(after, Instant::now());
+        chosen.answered(after, now + after);
     }
     if result.is_err() {
         attempt.tried.push(chosen.endpoint.reach.clone());
@@ -106,48 +110,50 @@ where
 /// Where a try goes.
 struct Over<'a> {
     proxy: &'a Proxy,
-    worker: &'a Worker,
+    request: Request<'a>,
     snapshot: &'a Snapshot,
     key: &'a BackendKey,
     chosen: &'a Chosen,
-    hello: &'a Hello,
+    now: Instant,
 }
 
 impl Over<'_> {
     async fn http1<B, A>(
         &self,
-        incoming: &mut Incoming<'_, B, A>,
+        sides: &mut Sides<'_, B, A>,
         changes: &[Change<'_>],
         exchange: &Exchange<'_>,
-        (record, progress): (&mut Record, &Progress),
+        (prepared, record, progress): (&Prepared<'_>, &mut Record<'_>, &Progress),
     ) -> Result<Answered, Failed>
     where
         B: Source,
         A: AnswerSink,
     {
         let reach = &self.chosen.endpoint.reach;
-        let idempotent = may_be_repeated(incoming.head.method());
+        let head = self.request.head;
+        let idempotent = may_be_repeated(head.method());
         let within = if idempotent { IDLE_WAIT } else { IDLE_WAIT_ONCE };
-        let pooled = self.worker.http1().take(reach, self.snapshot, Instant::now(), within);
+        let idle = self.request.call.worker.http1();
+        let pooled = idle.take(reach, self.snapshot, self.now, within);
         let reused = pooled.is_some();
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled
         } else {
-            let (connection, origin) = self.connect().await?;
+            let (connection, origin) = self.connect(prepared).await?;
             (ClientConn::over(connection, self.proxy.endpoint_waits), origin)
         };
-        client.start(&incoming.head, None, changes).map_err(|error| match error {
+        client.start(head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),
             _ => Failed::last(Failure::RequestNotTaken),
         })?;
-        let whole = incoming.head.body() == Body::None;
-        let sides = (&mut client.writer, &mut client.reader);
-        let result =
-            forward((&mut *incoming.body, &mut *incoming.answer), sides, exchange, progress).await;
+        let whole = head.body() == Body::None;
+        let server = (&mut client.writer, &mut client.reader);
+        let from = (&mut *sides.body, &mut *sides.answer);
+        let result = forward(from, server, exchange, progress).await;
         match result {
             Ok(Answered::Whole { server_keeps, .. }) => {
                 if server_keeps && is_clean(&client) {
-                    self.worker.http1().put(client, origin, Instant::now());
+                    idle.put(client, origin, Instant::now());
                 } else if !progress.request_done() {
                     // Answered before its end: what has left of the request is not all of it.
                     into_stream(client).abort();
@@ -167,22 +173,24 @@ impl Over<'_> {
 
     async fn http2<B, A>(
         &self,
-        incoming: &mut Incoming<'_, B, A>,
+        sides: &mut Sides<'_, B, A>,
         changes: &[Change<'_>],
         exchange: &Exchange<'_>,
-        progress: &Progress,
+        (prepared, progress): (&Prepared<'_>, &Progress),
     ) -> Result<Answered, Failed>
     where
         B: Source,
         A: AnswerSink,
     {
         let reach = &self.chosen.endpoint.reach;
-        let session = match self.worker.http2().get(reach, self.snapshot, Instant::now()) {
+        let head = self.request.head;
+        let sessions = self.request.call.worker.http2();
+        let session = match sessions.get(reach, self.snapshot, self.now) {
             Some((session, _)) => session,
-            None => self.open_session().await?,
+            None => self.open_session(prepared).await?,
         };
-        let ended = incoming.head.body() == Body::None;
-        let sent = session.request(&incoming.head, changes, ended).await;
+        let ended = head.body() == Body::None;
+        let sent = session.request(head, changes, ended).await;
         let (mut request, mut answer) = match sent {
             Ok(sent) => sent,
             Err(NotSent::Malformed(malformed)) => {
@@ -192,28 +200,30 @@ impl Over<'_> {
                 return Err(Failed::again(Failure::ConnectFailed));
             }
         };
-        let client = (&mut *incoming.body, &mut *incoming.answer);
+        let client = (&mut *sides.body, &mut *sides.answer);
         let result = forward(client, (&mut request, &mut answer), exchange, progress).await;
         result.map_err(|failure| {
             request.reset(Reason::CANCEL);
-            let idempotent = ended && may_be_repeated(incoming.head.method());
+            let idempotent = ended && may_be_repeated(head.method());
             let again = failure == Failure::Closed && idempotent && progress.status().is_none();
             Failed { failure, again }
         })
     }
 
     /// A session of our own making, which other requests may share from now on.
-    async fn open_session(&self) -> Result<Arc<Session>, Failed> {
-        let (connection, origin) = self.connect().await?;
+    async fn open_session(&self, prepared: &Prepared<'_>) -> Result<Arc<Session>, Failed> {
+        let (connection, origin) = self.connect(prepared).await?;
         let session = Session::start(connection, self.proxy.endpoint_waits).await;
         let session = Arc::new(session.ok_or(Failed::again(Failure::ConnectFailed))?);
-        self.worker.http2().put(Arc::clone(&session), origin, Instant::now());
+        self.request.call.worker.http2().put(Arc::clone(&session), origin, Instant::now());
         Ok(session)
     }
 
-    async fn connect(&self) -> Result<(Connection, Origin), Failed> {
+    async fn connect(&self, prepared: &Prepared<'_>) -> Result<(Connection, Origin), Failed> {
         let reach = &self.chosen.endpoint.reach;
-        let connected = upstream::connect(self.worker, self.snapshot, reach, self.hello).await;
+        let hello = Hello { request_id: Some(prepared.id.as_str().into()) };
+        let worker = &self.request.call.worker;
+        let connected = upstream::connect(worker, self.snapshot, reach, &hello).await;
         let connected = connected.map(|connection| {
             let origin = Origin::of(&connection, reach.clone(), self.key.clone());
             (connection, origin)

@@ -21,7 +21,9 @@ pub(crate) struct Exchange<'a> {
     pub(crate) reply: ReplyTo,
     /// What filters change of the answer's head.
     pub(crate) changes: &'a [Change<'a>],
-    /// From now to the head of the final answer.
+    /// When it began.
+    pub(crate) began: Instant,
+    /// From then to the head of the final answer.
     pub(crate) answer_wait: Duration,
     /// An answer that begins before the request has ended closes the client's connection: where
     /// it ends first, nobody reads the rest (HTTP/1 only).
@@ -45,6 +47,11 @@ impl Progress {
         self.head_after.load(Relaxed).checked_sub(1).map(Duration::from_micros)
     }
 
+    fn answered(&self, after: Duration) {
+        let after = u64::try_from(after.as_micros()).unwrap_or(u64::MAX - 1);
+        self.head_after.store(after + 1, Relaxed);
+    }
+
     /// Body bytes to the endpoint.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
@@ -64,6 +71,11 @@ impl Progress {
     pub(crate) fn request_done(&self) -> bool {
         self.request_done.load(Relaxed)
     }
+}
+
+/// Adds to what only one task counts.
+fn add(count: &AtomicU64, more: usize) {
+    count.store(count.load(Relaxed) + more as u64, Relaxed);
 }
 
 /// How the answer ended.
@@ -117,7 +129,7 @@ async fn send<B: Source, Q: Sink>(body: &mut B, server: &mut Q, progress: &Progr
         }
         match body.next().await {
             Ok(BodyEvent::Data(data)) => {
-                progress.sent.fetch_add(data.len() as u64, Relaxed);
+                add(&progress.sent, data.len());
                 if server.data(data).await.is_err() {
                     return Failure::RequestNotTaken;
                 }
@@ -144,13 +156,8 @@ async fn receive<S: AnswerSource, A: AnswerSink>(
     exchange: &Exchange<'_>,
     progress: &Progress,
 ) -> Result<Answered, Failure> {
-    let began = Instant::now();
-    let final_head = final_head(server, client, exchange);
-    let head = fast_timeout(exchange.answer_wait, final_head)
-        .await
-        .unwrap_or(Err(Failure::AnswerTooSlow))?;
-    let after = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
-    progress.head_after.store(after + 1, Relaxed);
+    let head = final_head(server, client, exchange).await?;
+    progress.answered(exchange.began.elapsed());
     let early = exchange.early_answer_closes && !progress.request_done();
     let reply = if early { exchange.reply.closing() } else { exchange.reply };
     client.start(&head, reply, exchange.changes).map_err(|_| Failure::AnswerMalformed)?;
@@ -169,9 +176,13 @@ async fn final_head<S: AnswerSource, A: AnswerSink>(
     client: &mut A,
     exchange: &Exchange<'_>,
 ) -> Result<ResponseHead, Failure> {
+    let by = exchange.began + exchange.answer_wait;
     loop {
         let head = tokio::select! {
-            head = server.head(exchange.asked) => head.map_err(|error| Failure::of_head(&error))?,
+            biased;
+            head = server.head(exchange.asked, by) => {
+                head.map_err(|error| Failure::of_head(&error))?
+            }
             () = client.called_off() => return Err(Failure::ClientGone),
         };
         if !head.is_interim() {
@@ -191,12 +202,13 @@ async fn copy_answer<S: AnswerSource, A: AnswerSink>(
             client.flush().await.map_err(|_| Failure::ClientGone)?;
         }
         let next = tokio::select! {
+            biased;
             next = server.next() => next,
             () = client.called_off() => return Err(Failure::ClientGone),
         };
         match next {
             Ok(BodyEvent::Data(data)) => {
-                progress.received.fetch_add(data.len() as u64, Relaxed);
+                add(&progress.received, data.len());
                 client.data(data).await.map_err(|_| Failure::ClientGone)?;
             }
             Ok(BodyEvent::End(trailers)) => {

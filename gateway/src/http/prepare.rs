@@ -1,99 +1,107 @@
 //! What the gateway changes of a head on its way, filters included.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
-use std::sync::Arc;
 
-use config::table::{Filter, HeaderChange};
+use config::table::{Filter, HeaderChange, PortServes};
 
 use super::h1::{Change, RequestHead};
+use crate::connection::HttpConnection;
 use crate::telemetry::{RequestId, TraceParent};
 
 /// Fields that say where a request came from: at an ingress only the gateway's own word counts.
 const ORIGIN_FIELDS: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 /// Families of the same.
 const ORIGIN_PREFIXES: [&str; 2] = ["x-forwarded-", "x-spanway-"];
+/// Changes that every request at an ingress gets.
+const OWN_CHANGES: usize = 6;
 
-/// Who sent a request, as far as the next hop is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin<'a> {
-    /// From outside the cluster: what it says of its origin is replaced.
+/// Who sends the requests of a connection, as far as the next hop is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// Somebody outside the cluster: what it says of its origin is replaced.
     Outside {
         /// The client's address.
-        client: IpAddr,
-        /// Whether it spoke TLS.
-        tls: bool,
-        /// `Host` as it came.
-        host: &'a str,
+        client: String,
+        /// `https` or `http`.
+        proto: &'static str,
         /// The listener's port, not the container's.
-        port: u16,
+        port: String,
     },
-    /// A pod of this cluster calls a mirrored Service: the gateway is not there.
+    /// A pod of this cluster that calls a mirrored Service: the gateway is not there.
     Inside,
+}
+
+impl Origin {
+    /// Of all requests on this connection.
+    pub(crate) fn of(call: &HttpConnection) -> Self {
+        match call.port.serves {
+            PortServes::Mirrored(_) => Self::Inside,
+            PortServes::Http(_) | PortServes::Tls(_) => Self::Outside {
+                client: call.peer.ip().to_canonical().to_string(),
+                proto: if call.tls.is_some() { "https" } else { "http" },
+                port: call.port.owner.port.to_string(),
+            },
+        }
+    }
 }
 
 /// Values that the changes of one request borrow.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct Prepared<'a> {
     /// Names the request.
     pub(crate) id: RequestId,
     /// Its trace.
     pub(crate) trace: TraceParent,
-    traceparent: String,
-    forwarded: Option<Forwarded>,
-    stale: Vec<String>,
-    filters: Vec<Arc<HeaderChange>>,
+    traceparent: [u8; TraceParent::TEXT_BYTES],
+    origin: &'a Origin,
+    /// `Host` as it came.
+    host: &'a str,
+    stale: Vec<&'a str>,
+    filters: Vec<&'a HeaderChange>,
 }
 
-#[derive(Debug)]
-struct Forwarded {
-    client: String,
-    proto: &'static str,
-    host: String,
-    port: String,
-}
-
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Gathers what changes; `chance` makes ids.
-    pub(crate) fn new(head: &RequestHead, origin: Origin<'_>, chance: (u128, u128, u64)) -> Self {
+    pub(crate) fn new(
+        head: &'a RequestHead,
+        origin: &'a Origin,
+        chance: &mut impl FnMut() -> u64,
+    ) -> Self {
         let sent = head.header("traceparent").and_then(TraceParent::parse);
-        let trace = TraceParent::next(sent.as_ref(), chance.1, chance.2);
-        let (forwarded, stale) = match origin {
-            Origin::Inside => (None, Vec::new()),
-            Origin::Outside { client, tls, host, port } => {
-                let proto = if tls { "https" } else { "http" };
-                let client = client.to_canonical().to_string();
-                let (host, port) = (host.to_owned(), port.to_string());
-                (Some(Forwarded { client, proto, host, port }), stale(head))
-            }
+        let trace = TraceParent::next(sent.as_ref(), chance);
+        let stale = match origin {
+            Origin::Inside => Vec::new(),
+            Origin::Outside { .. } => stale(head),
         };
         Self {
-            id: RequestId::take_or_make(head.header("x-request-id"), chance.0),
-            traceparent: trace.header(),
+            id: RequestId::take_or_make(head.header("x-request-id"), chance),
+            traceparent: trace.text(),
             trace,
-            forwarded,
+            origin,
+            host: head.host(),
             stale,
             filters: Vec::new(),
         }
     }
 
     /// Adds the request filters of a rule or a backend.
-    pub(crate) fn filter(&mut self, filters: &[Filter]) {
+    pub(crate) fn filter(&mut self, filters: &'a [Filter]) {
         self.filters.extend(filters.iter().filter_map(|filter| match filter {
-            Filter::RequestHeaders(change) => Some(Arc::clone(change)),
+            Filter::RequestHeaders(change) => Some(&**change),
             Filter::ResponseHeaders(_) => None,
         }));
     }
 
     /// The changes in order: our own fields first, so that a filter has the last word on all others.
     pub(crate) fn changes(&self) -> Vec<Change<'_>> {
-        let mut changes: Vec<_> = self.stale.iter().map(|name| Change::Remove(name)).collect();
+        let mut changes = Vec::with_capacity(OWN_CHANGES + self.stale.len());
+        changes.extend(self.stale.iter().map(|name| Change::Remove(name)));
         changes.push(Change::Set("x-request-id", self.id.as_str().as_bytes()));
-        changes.push(Change::Set("traceparent", self.traceparent.as_bytes()));
-        if let Some(Forwarded { client, proto, host, port }) = &self.forwarded {
+        changes.push(Change::Set("traceparent", &self.traceparent));
+        if let Origin::Outside { client, proto, port } = self.origin {
             changes.push(Change::Set("x-forwarded-for", client.as_bytes()));
             changes.push(Change::Set("x-forwarded-proto", proto.as_bytes()));
-            changes.push(Change::Set("x-forwarded-host", host.as_bytes()));
+            changes.push(Change::Set("x-forwarded-host", self.host.as_bytes()));
             changes.push(Change::Set("x-forwarded-port", port.as_bytes()));
         }
         for change in &self.filters {
@@ -121,13 +129,20 @@ fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
 }
 
 /// The names of fields that only the gateway may send on.
-fn stale(head: &RequestHead) -> Vec<String> {
-    let is_stale = |name: &&str| {
-        let lower = name.to_ascii_lowercase();
-        ORIGIN_FIELDS.contains(&lower.as_str())
-            || ORIGIN_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+fn stale(head: &RequestHead) -> Vec<&str> {
+    head.fields().map(|(name, _)| name).filter(|name| is_of_origin(name)).collect()
+}
+
+fn is_of_origin(name: &str) -> bool {
+    // Most names are none of these by their first letter.
+    if !matches!(name.as_bytes().first(), Some(b'f' | b'F' | b'v' | b'V' | b'x' | b'X')) {
+        return false;
+    }
+    let begins = |prefix: &&str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    head.fields().map(|(name, _)| name).filter(is_stale).map(str::to_owned).collect()
+    ORIGIN_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
+        || ORIGIN_PREFIXES.iter().any(begins)
 }
 
 /// The body of an answer of our own.

@@ -1,87 +1,50 @@
 //! What is remembered of a request for its log line and its metrics.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use config::table::RuleId;
 use discovery::endpoint::{Endpoint, Reach};
 
 use super::attempt::Switched;
 use super::failure::Failure;
 use super::forward::Progress;
-use super::h1::RequestHead;
 use super::prepare::Prepared;
 use super::proxy::Proxy;
 use super::route::Found;
-use crate::connection::HttpConnection;
+use super::serve::Request;
 use crate::connection::first::Version;
-use crate::telemetry::{Entry, RequestLabels};
+use crate::telemetry::{Answerer, Entry, RequestLabels, known_method};
 
 /// Stands for this cluster where a remote one could be named.
 const LOCAL: &str = "local";
-/// Stands for a route where none was found.
-const NO_ROUTE: &str = "none";
 
 /// One request.
-pub(crate) struct Record {
-    began: Instant,
-    method: String,
-    authority: String,
-    path: String,
-    client: String,
-    protocol: &'static str,
-    sni: Arc<str>,
-    rule: Option<RuleId>,
-    service: Option<String>,
-    id: String,
-    trace_id: String,
+pub(crate) struct Record<'a> {
+    request: Request<'a>,
+    found: Option<Found<'a>>,
     endpoint: Option<Arc<Endpoint>>,
-    status: Option<u16>,
-    own_bytes: u64,
+    /// Status and bytes of an answer of our own.
+    own: Option<(u16, u64)>,
     /// Endpoints tried.
     pub(crate) attempts: u32,
     /// What went wrong.
     pub(crate) failure: Option<Failure>,
-    /// The two ends of a connection that changed its protocol.
+    /// The endpoint's end of a connection that changed its protocol.
     pub(crate) switched: Option<Switched>,
 }
 
-impl Record {
-    /// Begins with what the client sent.
-    pub(crate) fn new(call: &HttpConnection, head: &RequestHead, began: Instant) -> Self {
+impl<'a> Record<'a> {
+    /// Begins with what the client sent, and who answers.
+    pub(crate) const fn new(request: Request<'a>, found: Option<&Found<'a>>) -> Self {
         Self {
-            began,
-            method: head.method().to_owned(),
-            authority: head.host().to_owned(),
-            path: head.path().to_owned(),
-            client: call.peer.to_string(),
-            protocol: if call.version == Version::Http2 { "HTTP/2" } else { "HTTP/1.1" },
-            sni: call.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_default(),
-            rule: None,
-            service: None,
-            id: String::new(),
-            trace_id: String::new(),
+            request,
+            found: found.copied(),
             endpoint: None,
-            status: None,
-            own_bytes: 0,
+            own: None,
             attempts: 0,
             failure: None,
             switched: None,
         }
-    }
-
-    /// Notes who answers.
-    pub(crate) fn found(&mut self, found: &Found) {
-        match found {
-            Found::Rule(rule) => self.rule = Some(rule.id.clone()),
-            Found::Mirrored(backend) => self.service = Some(backend.to_string()),
-        }
-    }
-
-    /// Notes the names that were given.
-    pub(crate) fn named(&mut self, prepared: &Prepared) {
-        prepared.id.as_str().clone_into(&mut self.id);
-        self.trace_id = prepared.trace.trace_id_text();
     }
 
     /// Notes which endpoint is tried.
@@ -91,63 +54,77 @@ impl Record {
 
     /// Notes an answer of our own.
     pub(crate) const fn answered(&mut self, status: u16, bytes: u64) {
-        self.status = Some(status);
-        self.own_bytes = bytes;
+        self.own = Some((status, bytes));
     }
 
     /// Counts and logs the request.
-    pub(crate) fn end(&self, proxy: &Proxy, progress: &Progress) {
-        let took = self.began.elapsed();
-        let status = progress.status().or(self.status).unwrap_or_default();
-        let route = match (&self.rule, &self.service) {
-            (Some(rule), _) => rule.route.to_string(),
-            (None, Some(service)) => service.clone(),
-            (None, None) => NO_ROUTE.to_owned(),
+    pub(crate) fn end(&self, proxy: &Proxy, prepared: &Prepared<'_>, progress: &Progress) {
+        let took = self.request.began.elapsed();
+        let (status, own_bytes) = self.own.unwrap_or_default();
+        let status = progress.status().unwrap_or(status);
+        let cluster = match self.endpoint.as_deref().map(|endpoint| &endpoint.reach) {
+            Some(Reach::Via(target)) => &target.link,
+            Some(Reach::Direct(_)) | None => LOCAL,
         };
-        let rule = self.rule.as_ref().map_or_else(String::new, |id| match &id.name {
-            Some(name) => name.to_string(),
-            None => id.index.to_string(),
-        });
-        let (cluster, endpoint) = match self.endpoint.as_deref() {
-            None => (LOCAL, String::new()),
-            Some(endpoint) => match &endpoint.reach {
-                Reach::Direct(address) => (LOCAL, address.to_string()),
-                Reach::Via(target) => (target.link.as_ref(), endpoint.id.to_string()),
-            },
-        };
-        let flags = self.failure.map_or("-", Failure::flag);
         let labels = RequestLabels {
-            route: &route,
-            rule: &rule,
+            answerer: match self.found {
+                Some(Found::Rule(rule)) => Answerer::Rule(&rule.id),
+                Some(Found::Mirrored(key)) => Answerer::Service(key),
+                None => Answerer::Nobody,
+            },
             cluster,
-            method: &self.method,
+            method: known_method(self.request.head.method()),
             status,
-            flags,
+            flags: self.failure.map_or("-", Failure::flag),
         };
-        proxy.metrics.request(&labels, took);
-        if !proxy.log.is_on() {
-            return;
+        self.request.call.worker.tally().count(&labels, took);
+        if proxy.log.is_on() {
+            let bytes = (progress.sent(), progress.received() + own_bytes);
+            proxy.log.write(self.entry(&labels, prepared, took, bytes));
         }
-        proxy.log.write(Entry {
+    }
+
+    fn entry(
+        &self,
+        labels: &RequestLabels<'_>,
+        prepared: &Prepared<'_>,
+        took: Duration,
+        (bytes_in, bytes_out): (u64, u64),
+    ) -> Entry {
+        let Request { call, head, .. } = self.request;
+        Entry {
             ts: jiff::Timestamp::now().to_string(),
-            request_id: self.id.clone(),
-            trace_id: self.trace_id.clone(),
-            method: self.method.clone(),
-            authority: self.authority.clone(),
-            path: self.path.clone(),
-            protocol: self.protocol,
-            cluster: cluster.to_owned(),
-            route,
-            rule,
-            endpoint,
-            status,
-            flags,
+            request_id: prepared.id.as_str().to_owned(),
+            trace_id: prepared.trace.trace_id_text(),
+            method: head.method().to_owned(),
+            authority: head.host().to_owned(),
+            path: head.path().to_owned(),
+            protocol: if call.version == Version::Http2 { "HTTP/2" } else { "HTTP/1.1" },
+            cluster: labels.cluster.to_owned(),
+            route: labels.answerer.route(),
+            rule: labels.answerer.rule(),
+            endpoint: self.endpoint.as_deref().map_or_else(String::new, name),
+            status: labels.status,
+            flags: labels.flags,
             duration_ms: took.as_secs_f64() * 1000.0,
-            bytes_in: progress.sent(),
-            bytes_out: progress.received() + self.own_bytes,
+            bytes_in,
+            bytes_out,
             attempts: self.attempts,
-            client: self.client.clone(),
-            sni: self.sni.to_string(),
-        });
+            client: call.peer.to_string(),
+            sni: call
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.sni.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+}
+
+/// How an endpoint is named: by its address, or the id that its cluster gave it.
+fn name(endpoint: &Endpoint) -> String {
+    match &endpoint.reach {
+        Reach::Direct(address) => address.to_string(),
+        Reach::Via(_) => endpoint.id.to_string(),
     }
 }

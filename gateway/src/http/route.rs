@@ -4,29 +4,59 @@ use std::sync::Arc;
 
 use config::model::BackendKey;
 use config::table::{
-    MirroredPort, PortServes, Rule, SniAction, SniTable, TlsTermination, VirtualHosts,
+    Filter, MirroredPort, PortServes, Rule, SniAction, SniTable, Timeouts, TlsTermination,
+    VirtualHosts,
 };
 
 use super::failure::Failure;
 use super::h1::RequestHead;
 use crate::connection::{HttpConnection, Tls};
 use crate::snapshot::Snapshot;
+use crate::upstream::split::split;
 
 /// Who answers a request.
-#[derive(Clone, Debug)]
-pub(crate) enum Found {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'a> {
     /// A rule of a route.
-    Rule(Arc<Rule>),
+    Rule(&'a Rule),
     /// The endpoints behind a mirrored port that no route rules.
-    Mirrored(BackendKey),
+    Mirrored(&'a BackendKey),
+}
+
+impl<'a> Found<'a> {
+    /// What is done to every request.
+    pub(crate) fn filters(self) -> &'a [Filter] {
+        match self {
+            Self::Rule(rule) => &rule.filters,
+            Self::Mirrored(_) => &[],
+        }
+    }
+
+    /// How long it may take.
+    pub(crate) fn timeouts(self) -> Timeouts {
+        match self {
+            Self::Rule(rule) => rule.timeouts,
+            Self::Mirrored(_) => Timeouts::default(),
+        }
+    }
+
+    /// The backend that `chance` falls on: its own filters, and whose endpoints it means.
+    pub(crate) fn backend(self, chance: u64) -> Result<(&'a [Filter], &'a BackendKey), Failure> {
+        match self {
+            Self::Rule(rule) => {
+                split(&rule.backends, chance).map(|(backend, key)| (&*backend.filters, key))
+            }
+            Self::Mirrored(key) => Ok((&[], key)),
+        }
+    }
 }
 
 /// Finds who answers. Rules are those of the snapshot, not of the time when the connection came.
-pub(crate) fn find(
-    snapshot: &Snapshot,
+pub(crate) fn find<'a>(
+    snapshot: &'a Snapshot,
     call: &HttpConnection,
     head: &RequestHead,
-) -> Result<Found, Failure> {
+) -> Result<Found<'a>, Failure> {
     // A port that was given to somebody else is none: this connection was not made for them.
     let port = call.port_in(snapshot).ok_or(Failure::NoRoute)?;
     let rule = match (&port.serves, &call.tls) {
@@ -38,18 +68,18 @@ pub(crate) fn find(
     rule.map(Found::Rule).ok_or(Failure::NoRoute)
 }
 
-fn find_rule(hosts: &VirtualHosts, head: &RequestHead) -> Option<Arc<Rule>> {
-    hosts.find(&Asked::new(head)).map(Arc::clone)
+fn find_rule<'a>(hosts: &'a VirtualHosts, head: &RequestHead) -> Option<&'a Rule> {
+    hosts.find(&Asked::new(head)).map(AsRef::as_ref)
 }
 
 /// A request is served only from the virtual hosts of the TLS context that its connection was
 /// accepted for (RFC 9110 section 7.4).
-fn find_behind_tls(
-    table: &SniTable,
+fn find_behind_tls<'a>(
+    table: &'a SniTable,
     call: &HttpConnection,
     tls: &Tls,
     head: &RequestHead,
-) -> Result<Option<Arc<Rule>>, Failure> {
+) -> Result<Option<&'a Rule>, Failure> {
     let sni = tls.sni.as_deref().unwrap_or_default();
     let action = table.actions.find(sni).ok_or(Failure::Misdirected)?;
     let SniAction::Terminate(now) = action.as_ref() else { return Err(Failure::Misdirected) };
@@ -62,7 +92,7 @@ fn find_behind_tls(
     if other.is_some() && !sni.is_empty() {
         return Err(Failure::Misdirected);
     }
-    Ok(now.hosts.find(&asked).map(Arc::clone))
+    Ok(now.hosts.find(&asked).map(AsRef::as_ref))
 }
 
 /// Whether clients have to present something else now than when the connection was accepted.
@@ -74,10 +104,10 @@ fn asks_otherwise(call: &HttpConnection, sni: &str, now: &TlsTermination) -> boo
     }
 }
 
-fn find_mirrored(mirrored: &MirroredPort, head: &RequestHead) -> Result<Found, Failure> {
+fn find_mirrored<'a>(mirrored: &'a MirroredPort, head: &RequestHead) -> Result<Found<'a>, Failure> {
     match &mirrored.routes {
         Some(hosts) => find_rule(hosts, head).map(Found::Rule).ok_or(Failure::NoRoute),
-        None => Ok(Found::Mirrored(mirrored.backend.clone())),
+        None => Ok(Found::Mirrored(&mirrored.backend)),
     }
 }
 

@@ -1,10 +1,8 @@
 //! One request, from its head to its last byte: the table of contents of the request path.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::model::AppProtocol;
-use config::table::{Backend, Filter, PortServes, Target, Timeouts};
 use pingora_timeout::fast_timeout::fast_timeout;
 
 use super::attempt::{self, Attempt, Switched};
@@ -16,9 +14,10 @@ use super::proxy::Proxy;
 use super::record::Record;
 use super::route::{Found, find};
 use super::side::{AnswerSink, Source};
+use crate::chance;
 use crate::connection::HttpConnection;
+use crate::connection::first::Version;
 use crate::snapshot::Snapshot;
-use crate::upstream::split::split;
 
 /// Endpoints that are tried for one request before it fails: the first, and two more.
 const ATTEMPTS_MAX: u32 = 3;
@@ -27,22 +26,27 @@ const ATTEMPTS_MAX: u32 = 3;
 /// Long, because a stream may say nothing until something happens.
 const ANSWER_WAIT: Duration = Duration::from_mins(5);
 
-/// A request and the way back.
-pub(crate) struct Incoming<'a, B, A> {
+/// A request, as far as its head and its connection tell.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
     /// The connection that carries it.
     pub(crate) call: &'a HttpConnection,
+    /// Where it comes from, as the next hop is told.
+    pub(crate) origin: &'a Origin,
     /// Its head.
-    pub(crate) head: RequestHead,
-    /// Its body.
-    pub(crate) body: &'a mut B,
-    /// The way back.
-    pub(crate) answer: &'a mut A,
-    /// Whether HTTP/2 carries it.
-    pub(crate) http2: bool,
+    pub(crate) head: &'a RequestHead,
     /// Whether the gateway leaves: HTTP/1 clients are told to come back elsewhere.
     pub(crate) leaving: bool,
     /// When its first byte was read.
     pub(crate) began: Instant,
+}
+
+/// The client's two directions.
+pub(crate) struct Sides<'a, B, A> {
+    /// The body of the request.
+    pub(crate) body: &'a mut B,
+    /// The way back.
+    pub(crate) answer: &'a mut A,
 }
 
 /// What becomes of the client's connection.
@@ -57,118 +61,65 @@ pub(crate) enum Served {
     Switched(Box<Switched>),
 }
 
-/// Who answers, in one form for rules and for mirrored ports without rules.
-struct Plan {
-    backends: Arc<[Backend]>,
-    filters: Arc<[Filter]>,
-    timeouts: Timeouts,
-    /// A mirrored port: calls look as if the service were here.
-    inside: bool,
-}
-
 /// Serves one request.
-pub(crate) async fn serve<B, A>(proxy: &Proxy, mut incoming: Incoming<'_, B, A>) -> Served
+pub(crate) async fn serve<B, A>(
+    proxy: &Proxy,
+    request: Request<'_>,
+    mut sides: Sides<'_, B, A>,
+) -> Served
 where
     B: Source,
     A: AnswerSink,
 {
     let snapshot = proxy.published.load_full();
-    let mut record = Record::new(incoming.call, &incoming.head, incoming.began);
+    let found = find(&snapshot, request.call, request.head);
+    let mut record = Record::new(request, found.as_ref().ok());
+    let mut prepared = Prepared::new(request.head, request.origin, &mut chance::next);
     let progress = Progress::default();
-    let plan = plan(&snapshot, &incoming, &mut record);
-    let inside = plan.as_ref().is_ok_and(|plan| plan.inside);
-    let mut prepared = prepare(&incoming, inside);
-    record.named(&prepared);
-    let result = match plan {
-        Err(failure) => Err(failure),
-        Ok(plan) => {
-            prepared.filter(&plan.filters);
-            let work = try_endpoints(
-                proxy,
-                (&snapshot, &plan),
-                &mut incoming,
-                (&mut prepared, &mut record, &progress),
-            );
-            match limit(plan.timeouts.request) {
+    let result = match &found {
+        Err(failure) => Err(*failure),
+        Ok(found) => {
+            prepared.filter(found.filters());
+            let state = (&mut prepared, &mut record, &progress);
+            let work = try_endpoints(proxy, (&snapshot, found), request, &mut sides, state);
+            match limit(found.timeouts().request) {
                 Some(limit) => fast_timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut)),
                 None => work.await,
             }
         }
     };
-    let served = finish(&mut incoming, result, &progress, &prepared, &mut record).await;
-    record.end(proxy, &progress);
+    let served = finish(request, &mut sides, result, &progress, &prepared, &mut record).await;
+    record.end(proxy, &prepared, &progress);
     served
 }
 
-fn plan<B, A>(
-    snapshot: &Snapshot,
-    incoming: &Incoming<'_, B, A>,
-    record: &mut Record,
-) -> Result<Plan, Failure> {
-    let found = find(snapshot, incoming.call, &incoming.head)?;
-    let inside = matches!(incoming.call.port.serves, PortServes::Mirrored(_));
-    record.found(&found);
-    Ok(match found {
-        Found::Rule(rule) => Plan {
-            backends: Arc::clone(&rule.backends),
-            filters: Arc::clone(&rule.filters),
-            timeouts: rule.timeouts,
-            inside,
-        },
-        Found::Mirrored(backend) => Plan {
-            backends: Arc::new([Backend {
-                weight: 1,
-                target: Target::Endpoints(backend),
-                filters: Arc::default(),
-            }]),
-            filters: Arc::default(),
-            timeouts: Timeouts::default(),
-            inside,
-        },
-    })
-}
-
-fn prepare<B, A>(incoming: &Incoming<'_, B, A>, inside: bool) -> Prepared {
-    let call = incoming.call;
-    let origin = if inside {
-        Origin::Inside
-    } else {
-        Origin::Outside {
-            client: call.peer.ip(),
-            tls: call.tls.is_some(),
-            host: incoming.head.host(),
-            port: call.port.owner.port,
-        }
-    };
-    Prepared::new(&incoming.head, origin, (rand::random(), rand::random(), rand::random()))
-}
-
 /// Chooses a backend once, then endpoints of it until one answers or nothing more may be tried.
-async fn try_endpoints<B, A>(
+async fn try_endpoints<'a, B, A>(
     proxy: &Proxy,
-    (snapshot, plan): (&Snapshot, &Plan),
-    incoming: &mut Incoming<'_, B, A>,
-    (prepared, record, progress): (&mut Prepared, &mut Record, &Progress),
+    (snapshot, found): (&'a Snapshot, &Found<'a>),
+    request: Request<'a>,
+    sides: &mut Sides<'_, B, A>,
+    (prepared, record, progress): (&mut Prepared<'a>, &mut Record<'a>, &Progress),
 ) -> Result<Answered, Failure>
 where
     B: Source,
     A: AnswerSink,
 {
-    let (backend, key) = split(&plan.backends, incoming.call.worker.chance())?;
-    prepared.filter(&backend.filters);
+    let (filters, key) = found.backend(chance::next())?;
+    prepared.filter(filters);
     let set = snapshot.endpoints.sets.get(key).ok_or(Failure::NoEndpoint)?;
     let mut attempt = Attempt {
         key,
-        http2: wants_http2(&set.protocol, incoming, plan.inside),
-        response: super::prepare::response_changes(&plan.filters, &backend.filters),
-        answer_wait: limit(plan.timeouts.backend_request).unwrap_or(ANSWER_WAIT),
+        set,
+        http2: wants_http2(&set.protocol, request),
+        response: super::prepare::response_changes(found.filters(), filters),
+        answer_wait: limit(found.timeouts().backend_request).unwrap_or(ANSWER_WAIT),
         tried: Vec::new(),
     };
     loop {
         record.attempts += 1;
-        let result =
-            attempt::run(proxy, snapshot, &mut attempt, incoming, (prepared, record, progress))
-                .await;
+        let state = (&*prepared, &mut *record, progress);
+        let result = attempt::run(proxy, snapshot, &mut attempt, request, sides, state).await;
         match result {
             Err(failed) if failed.again && record.attempts < ATTEMPTS_MAX => {}
             Err(failed) => return Err(failed.failure),
@@ -183,27 +134,29 @@ fn limit(timeout: Option<Duration>) -> Option<Duration> {
 }
 
 /// What the endpoint is spoken to with.
-fn wants_http2<B, A>(protocol: &AppProtocol, incoming: &Incoming<'_, B, A>, inside: bool) -> bool {
+fn wants_http2(protocol: &AppProtocol, request: Request<'_>) -> bool {
+    let http2 = request.call.version == Version::Http2;
     match protocol {
         AppProtocol::H2c => true,
         AppProtocol::Http1 | AppProtocol::Opaque(_) => false,
         // Nobody has said what the endpoint speaks. Behind a mirrored port it is what the caller
         // speaks, as if no gateway were there; otherwise HTTP/1.1, and gRPC needs HTTP/2.
-        AppProtocol::Unset if inside => incoming.http2,
+        AppProtocol::Unset if matches!(request.origin, Origin::Inside) => http2,
         AppProtocol::Unset => {
             let grpc = |value: &[u8]| value.starts_with(b"application/grpc");
-            incoming.http2 && incoming.head.header("content-type").is_some_and(grpc)
+            http2 && request.head.header("content-type").is_some_and(grpc)
         }
     }
 }
 
 /// Brings the client's side to its end.
 async fn finish<B, A>(
-    incoming: &mut Incoming<'_, B, A>,
+    request: Request<'_>,
+    sides: &mut Sides<'_, B, A>,
     result: Result<Answered, Failure>,
     progress: &Progress,
-    prepared: &Prepared,
-    record: &mut Record,
+    prepared: &Prepared<'_>,
+    record: &mut Record<'_>,
 ) -> Served
 where
     B: Source,
@@ -221,17 +174,18 @@ where
             if progress.status().is_some() || failure == Failure::ClientGone {
                 return Served::BreakOff;
             }
-            respond(incoming, failure, prepared, record).await
+            respond(request, sides, failure, prepared, record).await
         }
     }
 }
 
 /// Answers for the endpoint that did not.
 async fn respond<B, A>(
-    incoming: &mut Incoming<'_, B, A>,
+    request: Request<'_>,
+    sides: &mut Sides<'_, B, A>,
     failure: Failure,
-    prepared: &Prepared,
-    record: &mut Record,
+    prepared: &Prepared<'_>,
+    record: &mut Record<'_>,
 ) -> Served
 where
     B: Source,
@@ -246,14 +200,14 @@ where
     let Ok(head) = ResponseHead::local(failure.status(), fields, body.len()) else {
         return Served::BreakOff;
     };
-    let reply = reply(incoming);
+    let reply = reply(request);
     // The rest of a request that was not read would be taken for the next one.
-    let reply = if incoming.body.is_done() { reply } else { reply.closing() };
+    let reply = if sides.body.is_done() { reply } else { reply.closing() };
     record.answered(failure.status(), body.len() as u64);
     let written = async {
-        incoming.answer.start(&head, reply, &[])?;
-        incoming.answer.data(body.as_bytes()).await?;
-        incoming.answer.finish(None).await
+        sides.answer.start(&head, reply, &[])?;
+        sides.answer.data(body.as_bytes()).await?;
+        sides.answer.finish(None).await
     };
     match written.await {
         Ok(()) if reply.keep_alive => Served::KeepAlive,
@@ -263,7 +217,7 @@ where
 }
 
 /// How answers are written to this client.
-pub(crate) fn reply<B, A>(incoming: &Incoming<'_, B, A>) -> ReplyTo {
-    let reply = incoming.head.reply_to();
-    if incoming.leaving { reply.closing() } else { reply }
+pub(crate) fn reply(request: Request<'_>) -> ReplyTo {
+    let reply = request.head.reply_to();
+    if request.leaving { reply.closing() } else { reply }
 }

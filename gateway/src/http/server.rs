@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::attempt;
 use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
 use super::h2;
+use super::prepare::Origin;
 use super::proxy::Proxy;
-use super::serve::{Incoming, Served, serve};
+use super::serve::{Request, Served, Sides, serve};
 use crate::connection::HttpConnection;
 use crate::drain::Phase;
 use crate::tls::stream::Socket;
@@ -21,12 +22,14 @@ where
     S: Socket,
 {
     let mut connection = ServerConn::over(stream, proxy.waits);
+    let origin = Origin::of(&call);
+    let mut drain = proxy.draining.follower();
     loop {
         let head = tokio::select! {
             biased;
             head = connection.read_head() => head,
             // Only an idle connection is ended: what has come of a request is read before.
-            () = proxy.draining.reached(Phase::Draining) => return connection.close().await,
+            () = drain.reached(Phase::Draining) => return connection.close().await,
         };
         let head = match head {
             Ok(Some(head)) => head,
@@ -34,20 +37,19 @@ where
             Err(error) => return refuse(&proxy, connection, &error).await,
         };
         let ServerConn { reader, writer } = &mut connection;
-        let incoming = Incoming {
+        let request = Request {
             call: &call,
-            head,
-            body: reader,
-            answer: writer,
-            http2: false,
+            origin: &origin,
+            head: &head,
             leaving: proxy.draining.phase() >= Phase::Leaving,
             began: Instant::now(),
         };
+        let sides = Sides { body: reader, answer: writer };
         let served = tokio::select! {
             biased;
-            served = serve(&proxy, incoming) => served,
+            served = serve(&proxy, request, sides) => served,
             // An answer without a length would look whole if its connection merely ended.
-            () = proxy.draining.reached(Phase::Ended) => Served::BreakOff,
+            () = drain.reached(Phase::Ended) => Served::BreakOff,
         };
         match served {
             Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {
@@ -86,15 +88,20 @@ pub async fn serve_http2<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
+    let origin = Arc::new(Origin::of(&call));
     let call = Arc::new(call);
     let (waits, draining) = (proxy.waits, proxy.draining.clone());
     h2::server::serve(stream, waits, draining, move |incoming| {
-        serve_stream(Arc::clone(&proxy), Arc::clone(&call), incoming)
+        serve_stream(Arc::clone(&proxy), (Arc::clone(&call), Arc::clone(&origin)), incoming)
     })
     .await;
 }
 
-async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::server::Incoming) {
+async fn serve_stream(
+    proxy: Arc<Proxy>,
+    (call, origin): (Arc<HttpConnection>, Arc<Origin>),
+    stream: h2::server::Incoming,
+) {
     let began = Instant::now();
     let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
     let head = match h2::fields::request_head(&request, ended) {
@@ -105,16 +112,9 @@ async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::
             return;
         }
     };
-    let incoming = Incoming {
-        call: &call,
-        head,
-        body: &mut body,
-        answer: &mut responder,
-        http2: true,
-        leaving: false,
-        began,
-    };
-    match serve(&proxy, incoming).await {
+    let request = Request { call: &call, origin: &origin, head: &head, leaving: false, began };
+    let sides = Sides { body: &mut body, answer: &mut responder };
+    match serve(&proxy, request, sides).await {
         Served::KeepAlive | Served::Close => {}
         Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),
     }

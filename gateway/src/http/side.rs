@@ -1,6 +1,7 @@
 //! What a message needs of the connection that carries it: the same for both versions of HTTP.
 
 use std::future::Future;
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -55,10 +56,11 @@ pub(crate) trait AnswerSink: Sink {
 
 /// Gives answers: the way back from an endpoint.
 pub(crate) trait AnswerSource: Source {
-    /// The next head, interim ones first.
+    /// The next head, interim ones first; its last byte has to come until `by`.
     fn head(
         &mut self,
         asked: Asked,
+        by: Instant,
     ) -> impl Future<Output = Result<ResponseHead, ReadError>> + Send;
 }
 
@@ -85,8 +87,8 @@ impl<R: AsyncRead + Unpin + Send> Source for Reader<R> {
 }
 
 impl<R: AsyncRead + Unpin + Send> AnswerSource for Reader<R> {
-    async fn head(&mut self, asked: Asked) -> Result<ResponseHead, ReadError> {
-        self.read_response(asked).await
+    async fn head(&mut self, asked: Asked, by: Instant) -> Result<ResponseHead, ReadError> {
+        self.read_response_by(asked, by.into()).await
     }
 }
 

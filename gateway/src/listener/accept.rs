@@ -86,7 +86,7 @@ impl<H> Clone for Context<H> {
 }
 
 async fn ended(draining: &Draining) {
-    draining.reached(Phase::Ended).await;
+    draining.follower().reached(Phase::Ended).await;
     tokio::time::sleep(BREAK_OFF_WAIT).await;
 }
 
@@ -158,6 +158,7 @@ impl<H: Handler> Context<H> {
             let draining = context.draining.clone();
             let Some(accepted) = context.prepare(&owner, stream, peer, guard) else { return };
             tokio::select! {
+                biased;
                 () = context.handler.handle(worker, accepted) => {}
                 () = ended(&draining) => {}
             }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::drain::Drain;
 use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
 use crate::worker::Worker;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ struct World {
 
 fn world() -> World {
     let published = Arc::new(Published::default());
-    let workers = Arc::new(Workers::start(1, &published).unwrap());
+    let workers = Arc::new(Workers::start(1, &published, &Metrics::new().unwrap()).unwrap());
     let (tell, told) = mpsc::unbounded_channel();
     let drain = Drain::default();
     let settings = Settings {

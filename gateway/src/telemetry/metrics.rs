@@ -1,22 +1,16 @@
 //! What Prometheus scrapes. Labels come from objects, never from what a client sends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus::core::Collector as _;
-use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-/// Buckets of OpenTelemetry's `http.server.request.duration`, with two below for a proxy's own time.
-const DURATION_BUCKETS: [f64; 16] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+use super::tally::{self, Tally};
+use crate::upstream::state::lock;
 
-const REQUESTS: &str = "spanway_requests_total";
-const DURATION: &str = "spanway_request_duration_seconds";
 const CONNECTIONS: &str = "spanway_connections";
 const CONNECTIONS_OPENED: &str = "spanway_connections_opened_total";
 const CONNECT_FAILURES: &str = "spanway_upstream_connect_failures_total";
@@ -55,8 +49,7 @@ impl ConnectionKind {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    durations: HistogramVec,
+    tallies: Arc<Mutex<Vec<Arc<Tally>>>>,
     connections: IntGaugeVec,
     connections_opened: IntCounterVec,
     connect_failures: IntCounterVec,
@@ -85,12 +78,8 @@ impl Metrics {
             registry.register(Box::new(vec.clone()))?;
             Ok::<_, prometheus::Error>(vec)
         };
-        let durations = durations()?;
-        registry.register(Box::new(durations.clone()))?;
-        let request_labels = ["route", "rule", "cluster", "method", "code", "flags"];
         Ok(Self {
-            requests: counter(REQUESTS, "Requests answered", &request_labels)?,
-            durations,
+            tallies: Arc::default(),
             connections: gauge(CONNECTIONS, "Open connections", &["kind"])?,
             connections_opened: counter(CONNECTIONS_OPENED, "Connections accepted", &["kind"])?,
             connect_failures: counter(
@@ -111,16 +100,11 @@ impl Metrics {
         })
     }
 
-    /// Counts an answered request.
-    pub fn request(&self, labels: &RequestLabels<'_>, took: Duration) {
-        let code = labels.status.to_string();
-        let RequestLabels { route, rule, cluster, method, flags, .. } = *labels;
-        self.requests
-            .with_label_values(&[route, rule, cluster, known_method(method), &code, flags])
-            .inc();
-        self.durations
-            .with_label_values(&[route, cluster, code_class(labels.status)])
-            .observe(took.as_secs_f64());
+    /// Where one worker counts its requests.
+    pub fn tally(&self) -> Arc<Tally> {
+        let tally = Arc::default();
+        lock(&self.tallies).push(Arc::clone(&tally));
+        tally
     }
 
     /// Counts an open connection until the guard is dropped.
@@ -207,34 +191,12 @@ impl Metrics {
     pub fn text(&self, log_dropped: u64) -> Result<String, prometheus::Error> {
         let dropped = self.log_dropped.with_label_values::<&str>(&[]);
         dropped.inc_by(log_dropped.saturating_sub(dropped.get()));
+        let mut families = tally::families(&lock(&self.tallies).clone());
+        families.extend(self.registry.gather());
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
-}
-
-/// From the first byte of a request to the last of its answer.
-fn durations() -> Result<HistogramVec, prometheus::Error> {
-    let options = HistogramOpts::new(DURATION, "Time from a request to the end of its answer");
-    let labels = ["route", "cluster", "code_class"];
-    HistogramVec::new(options.buckets(DURATION_BUCKETS.to_vec()), &labels)
-}
-
-/// What a request is counted under.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestLabels<'a> {
-    /// The route's name, or `none`.
-    pub route: &'a str,
-    /// The rule's name or place.
-    pub rule: &'a str,
-    /// The remote cluster, or `local`.
-    pub cluster: &'a str,
-    /// The method; unknown ones are counted together.
-    pub method: &'a str,
-    /// What the client got; 0 for none.
-    pub status: u16,
-    /// What went wrong.
-    pub flags: &'a str,
 }
 
 /// An open connection; closed when dropped.
@@ -244,27 +206,6 @@ pub struct OpenConnection(prometheus::IntGauge);
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// Methods are the client's to choose, so unknown ones share a label (OpenTelemetry's `_OTHER`).
-fn known_method(method: &str) -> &str {
-    match method {
-        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "TRACE" | "CONNECT" => {
-            method
-        }
-        _ => "_OTHER",
-    }
-}
-
-const fn code_class(status: u16) -> &'static str {
-    match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "none",
     }
 }
 

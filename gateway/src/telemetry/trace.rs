@@ -1,32 +1,43 @@
 //! Request ids and `traceparent` (W3C Trace Context, level 1).
 
-use std::fmt::Write as _;
-
 /// The longest request id that is taken over from a client: a UUID with room to spare.
 const REQUEST_ID_LENGTH_MAX: usize = 64;
 
 /// Names one request in logs, in `x-request-id` and in error answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId {
+    text: [u8; REQUEST_ID_LENGTH_MAX],
+    length: usize,
+}
 
 impl RequestId {
     /// Takes over what the client sent if it is short and harmless, else makes one of `chance`.
-    pub fn take_or_make(sent: Option<&[u8]>, chance: u128) -> Self {
-        match sent.and_then(|sent| std::str::from_utf8(sent).ok()) {
-            Some(sent) if is_harmless(sent) => Self(sent.to_owned()),
-            _ => Self(format!("{chance:032x}")),
+    pub fn take_or_make(sent: Option<&[u8]>, chance: &mut impl FnMut() -> u64) -> Self {
+        match sent.filter(|sent| is_harmless(sent)) {
+            Some(sent) => Self::of(sent),
+            None => Self::of(&digits::<32>(wide(chance))),
         }
+    }
+
+    fn of(id: &[u8]) -> Self {
+        let mut text = [0; REQUEST_ID_LENGTH_MAX];
+        for (to, from) in text.iter_mut().zip(id) {
+            *to = *from;
+        }
+        Self { text, length: id.len() }
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        let text = self.text.get(..self.length).unwrap_or_default();
+        // Only ASCII is harmless.
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
-fn is_harmless(id: &str) -> bool {
+fn is_harmless(id: &[u8]) -> bool {
     (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
 /// A `traceparent`: `00-<trace id>-<parent id>-<flags>`.
@@ -62,27 +73,52 @@ impl TraceParent {
 
     /// The next hop's: the same trace, our own span; a new, unsampled trace where none was sent.
     #[must_use]
-    pub fn next(sent: Option<&Self>, chance: u128, span: u64) -> Self {
+    pub fn next(sent: Option<&Self>, chance: &mut impl FnMut() -> u64) -> Self {
         let (trace_id, flags) = match sent {
             Some(sent) => (sent.trace_id, sent.flags),
-            None => (chance.max(1), 0),
+            None => (wide(chance).max(1), 0),
         };
-        Self { trace_id, parent_id: span.max(1), flags }
+        Self { trace_id, parent_id: chance().max(1), flags }
     }
 
+    /// Bytes of the text.
+    pub const TEXT_BYTES: usize = 55;
+
     /// As it is sent.
-    pub fn header(&self) -> String {
-        let mut text = String::with_capacity(55);
-        let written =
-            write!(text, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.parent_id, self.flags);
-        debug_assert!(written.is_ok(), "writing to a String");
+    pub fn text(&self) -> [u8; Self::TEXT_BYTES] {
+        let trace = digits::<32>(self.trace_id);
+        let parent = digits::<16>(self.parent_id.into());
+        let flags = digits::<2>(self.flags.into());
+        let mut text = [b'-'; Self::TEXT_BYTES];
+        let parts = [(0, &b"00"[..]), (3, &trace), (36, &parent), (53, &flags)];
+        for (at, part) in parts {
+            if let Some(to) = text.get_mut(at..at + part.len()) {
+                to.copy_from_slice(part);
+            }
+        }
         text
     }
 
     /// The trace id as hexadecimal digits.
     pub fn trace_id_text(&self) -> String {
-        format!("{:032x}", self.trace_id)
+        String::from_utf8_lossy(&digits::<32>(self.trace_id)).into_owned()
     }
+}
+
+/// A number of twice the width.
+fn wide(chance: &mut impl FnMut() -> u64) -> u128 {
+    u128::from(chance()) << 64 | u128::from(chance())
+}
+
+/// The last `N` hexadecimal digits: `format!` takes ten times as long, several times a request.
+fn digits<const N: usize>(mut number: u128) -> [u8; N] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'0'; N];
+    for digit in text.iter_mut().rev() {
+        *digit = DIGITS.get((number & 15) as usize).copied().unwrap_or(b'0');
+        number >>= 4;
+    }
+    text
 }
 
 fn hex(text: &str, digits: usize) -> Option<u128> {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use config::model::BackendKey;
 use discovery::endpoint::{Endpoint, EndpointSet, Reach};
 
 use super::split::scale;
 use super::state::{InFlight, Load};
+use crate::chance;
 use crate::http::failure::Failure;
-use crate::snapshot::Snapshot;
 use crate::worker::Worker;
 
 #[cfg(test)]
@@ -32,27 +31,29 @@ impl Chosen {
     }
 }
 
-/// Chooses an endpoint of `key` for a request; those in `tried` failed it already and come into
+/// Chooses an endpoint of `set` for a request; those in `tried` failed it already and come into
 /// question only when nobody else does.
 pub fn choose(
     worker: &Worker,
-    snapshot: &Snapshot,
-    key: &BackendKey,
+    set: &Arc<EndpointSet>,
     tried: &[Reach],
+    now: Instant,
 ) -> Result<Chosen, Failure> {
-    let set = snapshot.endpoints.sets.get(key).ok_or(Failure::NoEndpoint)?;
-    let now = Instant::now();
     let shared = worker.shared();
     let usable = |endpoint: &Endpoint| {
         !tried.contains(&endpoint.reach) && !shared.is_out(&endpoint.reach, now)
     };
     let untried = |endpoint: &Endpoint| !tried.contains(&endpoint.reach);
     let all = &set.endpoints;
-    // Nobody is better than somebody who failed lately, so the conditions fall one by one.
-    let pair = two(all, usable, worker.chance())
-        .or_else(|| two(all, untried, worker.chance()))
-        .or_else(|| two(all, |_| true, worker.chance()))
-        .ok_or(Failure::NoEndpoint)?;
+    let pair = if tried.is_empty() && shared.nobody_is_out() {
+        two_of(all, chance::next())
+    } else {
+        // Nobody is better than somebody who failed lately, so the conditions fall one by one.
+        two(all, usable, chance::next())
+            .or_else(|| two(all, untried, chance::next()))
+            .or_else(|| two_of(all, chance::next()))
+    };
+    let pair = pair.ok_or(Failure::NoEndpoint)?;
     let (endpoint, load) = better(pair, |endpoint| worker.loads().of(&endpoint.reach, now), now);
     Ok(Chosen {
         endpoint: Arc::clone(endpoint),
@@ -65,19 +66,23 @@ type Pair<'a> = (&'a Arc<Endpoint>, &'a Arc<Endpoint>);
 
 /// Two different endpoints that `usable` allows, or the only one twice.
 fn two(all: &[Arc<Endpoint>], usable: impl Fn(&Endpoint) -> bool, chance: u64) -> Option<Pair<'_>> {
-    let count = all.iter().filter(|endpoint| usable(endpoint)).count();
+    let usable: Vec<_> = all.iter().filter(|endpoint| usable(endpoint)).collect();
+    let (first, second) = dice(chance, usable.len());
+    Some((usable.get(first)?, usable.get(second)?))
+}
+
+/// The same where all are allowed.
+fn two_of(all: &[Arc<Endpoint>], chance: u64) -> Option<Pair<'_>> {
+    let (first, second) = dice(chance, all.len());
+    Some((all.get(first)?, all.get(second)?))
+}
+
+/// Two different places of `count`; the same twice where there is but one.
+fn dice(chance: u64, count: usize) -> (usize, usize) {
     // The two halves of one number are independent enough for two small dice.
     let first = index(chance, count);
     let step = 1 + index(chance.rotate_left(32), count.saturating_sub(1));
-    let second = if count > 1 { (first + step) % count } else { first };
-    let mut usable = all.iter().filter(|endpoint| usable(endpoint));
-    let low = first.min(second);
-    let one = usable.nth(low)?;
-    let other = match first.abs_diff(second) {
-        0 => one,
-        distance => usable.nth(distance - 1)?,
-    };
-    Some(if first <= second { (one, other) } else { (other, one) })
+    (first, if count > 1 { (first + step) % count } else { first })
 }
 
 fn index(chance: u64, below: usize) -> usize {

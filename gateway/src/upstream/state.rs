@@ -50,6 +50,11 @@ impl Shared {
         link || self.endpoints.is_out(reach, now)
     }
 
+    /// Whether neither an endpoint nor a link is left alone: the usual case.
+    pub fn nobody_is_out(&self) -> bool {
+        self.endpoints.is_empty() && self.links.is_empty()
+    }
+
     /// Counts up: whose turn it is.
     pub fn turn(&self) -> usize {
         self.turn.fetch_add(1, Relaxed)
@@ -77,6 +82,11 @@ impl<K> Default for Failures<K> {
 }
 
 impl<K: Clone + Eq + Hash> Failures<K> {
+    /// Whether nobody failed lately.
+    fn is_empty(&self) -> bool {
+        self.count.load(Relaxed) == 0
+    }
+
     /// Whether `key` is left alone now.
     pub fn is_out(&self, key: &K, now: Instant) -> bool {
         self.count.load(Relaxed) > 0 && lock(&self.out).get(key).is_some_and(|out| now < out.until)

@@ -2,13 +2,10 @@
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
-use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use futures::FutureExt;
-use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::AsyncRead;
+use tokio::time::Instant;
 
 use super::body::{Decoder, Step};
 use super::buffer::Input;
@@ -16,6 +13,7 @@ use super::head::{Asked, Block, Body, RequestHead, ResponseHead};
 use super::limits::{self, Waits};
 use super::malformed::Malformed;
 use super::scan::{Scanned, Scanner};
+use crate::http::alarm::Alarm;
 
 /// Why a message could not be read. The connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +97,7 @@ pub struct Reader<R> {
     ready: Option<Part>,
     interim: u8,
     waits: Waits,
+    alarm: Alarm,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
@@ -112,6 +111,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             ready: None,
             interim: 0,
             waits,
+            alarm: Alarm::new(),
         }
     }
 
@@ -127,13 +127,14 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Err(ReadError::Unread);
         }
         if self.input.bytes().is_empty() {
-            match within(self.waits.idle, self.fill()).await {
-                Err(ReadError::TimedOut) | Ok(0) => return Ok(None),
-                Err(error) => return Err(error),
-                Ok(_) => {}
-            }
+            match self.alarm.within(self.waits.idle, fill(&mut self.input)).await {
+                None | Some(Ok(0)) => return Ok(None),
+                Some(filled) => filled?,
+            };
         }
-        let scanned = within(self.waits.head, self.scan()).await?;
+        let scanned = scan(&mut self.scanner, &mut self.input);
+        let scanned =
+            self.alarm.within(self.waits.head, scanned).await.ok_or(ReadError::TimedOut)??;
         let head = RequestHead::judge(self.input.bytes(), scanned.0)?;
         self.begin(scanned.1, head.body());
         Ok(Some(head))
@@ -141,20 +142,29 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// The next head of the answer to `asked`, an interim one perhaps (a 100 that was not asked for is left out).
     pub async fn read_response(&mut self, asked: Asked) -> Result<ResponseHead, ReadError> {
+        self.read_response_by(asked, Instant::now() + self.waits.head).await
+    }
+
+    /// The same, with the time until which its last byte has to come.
+    pub async fn read_response_by(
+        &mut self,
+        asked: Asked,
+        by: Instant,
+    ) -> Result<ResponseHead, ReadError> {
         self.settle();
         if !self.is_done() {
             return Err(ReadError::Unread);
         }
         loop {
-            let scanned =
-                within(self.waits.head, self.scan()).await.map_err(|error| match error {
-                    ReadError::Truncated | ReadError::Io(_)
-                        if self.input.bytes().is_empty() && self.interim == 0 =>
-                    {
-                        ReadError::Closed
-                    }
-                    other => other,
-                })?;
+            let scanned = self.alarm.until(by, scan(&mut self.scanner, &mut self.input)).await;
+            let scanned = match scanned.ok_or(ReadError::TimedOut)? {
+                Err(ReadError::Truncated | ReadError::Io(_))
+                    if self.input.bytes().is_empty() && self.interim == 0 =>
+                {
+                    return Err(ReadError::Closed);
+                }
+                scanned => scanned?,
+            };
             let head = ResponseHead::judge(self.input.bytes(), scanned.0, asked)?;
             self.begin(scanned.1, head.body());
             if !head.is_interim() {
@@ -200,18 +210,18 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Throws the rest of the body away if it is small and comes in time. True: the message is read.
     pub async fn drain(&mut self) -> bool {
         let mut left = limits::DRAIN_BYTES;
-        let drained = within(limits::DRAIN, async {
+        let drained = async {
             loop {
                 match self.read_body().await {
-                    Ok(BodyEvent::End(_)) => return Ok(true),
+                    Ok(BodyEvent::End(_)) => return true,
                     Ok(BodyEvent::Data(data)) if data.len() as u64 <= left => {
                         left -= data.len() as u64;
                     }
-                    _ => return Ok(false),
+                    _ => return false,
                 }
             }
-        });
-        drained.await.unwrap_or(false)
+        };
+        Alarm::new().within(limits::DRAIN, drained).await.unwrap_or(false)
     }
 
     /// Waits, without end, until a peer whose message is read stirs. May be dropped.
@@ -220,7 +230,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if !self.input.bytes().is_empty() {
             return Stir::Sent;
         }
-        match self.fill().await {
+        match fill(&mut self.input).await {
             Ok(0) => Stir::Ended,
             Ok(_) => Stir::Sent,
             Err(_) => Stir::Broken,
@@ -246,7 +256,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let mut left = limits::LINGER_BYTES;
         loop {
             self.input.take(usize::MAX);
-            match self.fill().await {
+            match fill(&mut self.input).await {
                 Ok(count) if count > 0 && count <= left => left -= count,
                 _ => return,
             }
@@ -256,7 +266,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Where the next part of the body stands; `None`: it has ended.
     async fn next_range(&mut self) -> Result<Option<Range<usize>>, ReadError> {
         while !self.has_buffered() {
-            if within(self.waits.body, self.fill()).await? == 0 && !self.decoder.close() {
+            let filled = self.alarm.within(self.waits.body, fill(&mut self.input)).await;
+            if filled.ok_or(ReadError::TimedOut)?? == 0 && !self.decoder.close() {
                 return Err(ReadError::Truncated);
             }
         }
@@ -282,22 +293,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// Reads until the head is complete; also tells where it ends.
-    async fn scan(&mut self) -> Result<(Scanned, usize), ReadError> {
-        loop {
-            if let Some(scanned) = self.scanner.scan(self.input.bytes())? {
-                let end = scanned.end;
-                return Ok((scanned, end));
-            }
-            if self.input.is_full() {
-                return Err(Malformed::HeadTooLarge.into());
-            }
-            if self.fill().await? == 0 {
-                return Err(ReadError::Truncated);
-            }
-        }
-    }
-
     fn begin(&mut self, head: usize, body: Body) {
         self.input.take(head);
         self.decoder = Decoder::new(body);
@@ -307,25 +302,31 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     fn settle(&mut self) {
         self.input.take(std::mem::take(&mut self.lent));
     }
+}
 
-    async fn fill(&mut self) -> Result<usize, ReadError> {
-        poll_fn(|cx: &mut Context<'_>| -> Poll<io::Result<usize>> { self.input.poll_fill(cx) })
-            .await
-            .map_err(ReadError::Io)
+/// Reads until the head is complete; also tells where it ends.
+async fn scan<R: AsyncRead + Unpin>(
+    scanner: &mut Scanner,
+    input: &mut Input<R>,
+) -> Result<(Scanned, usize), ReadError> {
+    loop {
+        if let Some(scanned) = scanner.scan(input.bytes())? {
+            let end = scanned.end;
+            return Ok((scanned, end));
+        }
+        if input.is_full() {
+            return Err(Malformed::HeadTooLarge.into());
+        }
+        if fill(input).await? == 0 {
+            return Err(ReadError::Truncated);
+        }
     }
 }
 
-/// The result in time, or `TimedOut`.
-async fn within<T>(
-    wait: Duration,
-    work: impl Future<Output = Result<T, ReadError>>,
-) -> Result<T, ReadError> {
-    let mut work = pin!(work);
-    // Most of the time it is done at once, and a timer costs more than the work.
-    if let Some(result) = work.as_mut().now_or_never() {
-        return result;
-    }
-    fast_timeout(wait, work).await.unwrap_or(Err(ReadError::TimedOut))
+async fn fill<R: AsyncRead + Unpin>(input: &mut Input<R>) -> Result<usize, ReadError> {
+    poll_fn(|cx: &mut Context<'_>| -> Poll<io::Result<usize>> { input.poll_fill(cx) })
+        .await
+        .map_err(ReadError::Io)
 }
 
 #[cfg(test)]

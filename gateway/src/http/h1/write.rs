@@ -1,11 +1,8 @@
 //! Writes messages to one direction of a connection.
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures::FutureExt;
-use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::AsyncWrite;
 
 use super::body::{Encoder, LengthBroken};
@@ -14,6 +11,7 @@ use super::edit::{self, Change};
 use super::head::{Block, ReplyTo, RequestHead, ResponseHead, Version};
 use super::limits::{self, Waits};
 use super::malformed::Malformed;
+use crate::http::alarm::Alarm;
 
 /// Why a message could not be written. The connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +41,7 @@ pub struct Writer<W> {
     open: bool,
     keep_alive: bool,
     wait: Duration,
+    alarm: Alarm,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
@@ -54,6 +53,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             open: false,
             keep_alive: true,
             wait: waits.write,
+            alarm: Alarm::new(),
         }
     }
 
@@ -120,7 +120,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// Writes what is gathered.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
-        within(self.wait, poll_fn(|cx| self.output.poll_flush(cx))).await
+        let flushed = poll_fn(|cx| self.output.poll_flush(cx));
+        in_time(self.alarm.within(self.wait, flushed).await)
     }
 
     /// Ends the body and writes what is gathered. Trailers go where the framing has room for them.
@@ -145,7 +146,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Says to the peer that nothing more comes.
     pub async fn shutdown(&mut self) -> Result<(), WriteError> {
         self.flush().await?;
-        within(self.wait, poll_fn(|cx| self.output.poll_shutdown(cx))).await
+        let ended = poll_fn(|cx| self.output.poll_shutdown(cx));
+        in_time(self.alarm.within(self.wait, ended).await)
     }
 
     /// The stream; what is gathered and not flushed is lost.
@@ -169,24 +171,14 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     async fn write_straight(&mut self, mut data: &[u8]) -> Result<(), WriteError> {
         while !data.is_empty() {
-            let count = within(self.wait, poll_fn(|cx| self.output.poll_write(cx, data))).await?;
+            let written = poll_fn(|cx| self.output.poll_write(cx, data));
+            let count = in_time(self.alarm.within(self.wait, written).await)?;
             data = data.get(count..).unwrap_or_default();
         }
         Ok(())
     }
 }
 
-async fn within<T>(
-    wait: Duration,
-    work: impl Future<Output = io::Result<T>>,
-) -> Result<T, WriteError> {
-    let mut work = pin!(work);
-    // Most of the time it is done at once, and a timer costs more than the work.
-    if let Some(result) = work.as_mut().now_or_never() {
-        return result.map_err(WriteError::Io);
-    }
-    match fast_timeout(wait, work).await {
-        Ok(result) => result.map_err(WriteError::Io),
-        Err(_) => Err(WriteError::TimedOut),
-    }
+fn in_time<T>(result: Option<io::Result<T>>) -> Result<T, WriteError> {
+    result.ok_or(WriteError::TimedOut)?.map_err(WriteError::Io)
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fields;
 use super::stream::{StreamReader, StreamWriter, read_error};
+use crate::http::alarm::Alarm;
 use crate::http::h1::{
     Asked, Block, BodyEvent, Change, Malformed, ReadError, RequestHead, ResponseHead, Waits,
     WriteError,
@@ -103,8 +104,13 @@ impl Session {
         let (response, stream) = send.send_request(request, ended).map_err(|_| NotSent::Gone)?;
         let request = Request(StreamWriter::new(stream, self.waits, ended));
         let active = Arc::clone(&self.active);
-        let answer =
-            Answer { response: Some(response), body: None, waits: self.waits, _active: active };
+        let answer = Answer {
+            response: Some(response),
+            body: None,
+            waits: self.waits,
+            alarm: Alarm::new(),
+            _active: active,
+        };
         Ok((request, answer))
     }
 }
@@ -138,6 +144,7 @@ pub(crate) struct Answer {
     response: Option<ResponseFuture>,
     body: Option<StreamReader>,
     waits: Waits,
+    alarm: Alarm,
     _active: Arc<()>,
 }
 
@@ -163,7 +170,7 @@ impl Source for Answer {
 }
 
 impl AnswerSource for Answer {
-    async fn head(&mut self, asked: Asked) -> Result<ResponseHead, ReadError> {
+    async fn head(&mut self, asked: Asked, by: Instant) -> Result<ResponseHead, ReadError> {
         let Some(response) = &mut self.response else { return Err(ReadError::Unread) };
         let next = poll_fn(|cx| match response.poll_informational(cx) {
             Poll::Ready(Some(interim)) => Poll::Ready(interim.map(|head| (head, None))),
@@ -174,7 +181,8 @@ impl AnswerSource for Answer {
                 })
             }
         });
-        let (head, body) = next.await.map_err(head_error)?;
+        let next = self.alarm.until(by.into(), next).await.ok_or(ReadError::TimedOut)?;
+        let (head, body) = next.map_err(head_error)?;
         let ended = body.as_ref().is_none_or(RecvStream::is_end_stream);
         let status = head.status().as_u16();
         let head = ResponseHead::of_fields(status, fields::pairs(head.headers()), asked, ended)?;

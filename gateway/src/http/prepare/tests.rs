@@ -1,12 +1,16 @@
 //! What a client says of its origin is not believed at an ingress, and not touched inside.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use config::model::Name;
+use config::table::{Port, PortOwner};
 
 use super::super::h1::{RequestBuilder, edit};
 use super::*;
+use crate::connection::first::Version;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-const CHANCE: (u128, u128, u64) = (1, 2, 3);
 
 /// All that a client may say to look like somebody else.
 const CLAIMS: [(&str, &str); 12] = [
@@ -32,12 +36,17 @@ fn head(fields: &[(&str, &str)]) -> RequestHead {
     builder.finish(true).unwrap()
 }
 
-const fn outside(tls: bool) -> Origin<'static> {
-    Origin::Outside { client: CLIENT, tls, host: "shop.example.com", port: 443 }
+fn outside(tls: bool) -> Origin {
+    let proto = if tls { "https" } else { "http" };
+    Origin::Outside { client: CLIENT.to_string(), proto, port: "443".into() }
+}
+
+fn prepared<'a>(head: &'a RequestHead, origin: &'a Origin) -> Prepared<'a> {
+    Prepared::new(head, origin, &mut || 7)
 }
 
 /// The lines that the next hop gets, lower case.
-fn sent(head: &RequestHead, prepared: &Prepared) -> Vec<String> {
+fn sent(head: &RequestHead, prepared: &Prepared<'_>) -> Vec<String> {
     let mut out = Vec::new();
     edit::write_request(head, None, &prepared.changes(), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap().to_ascii_lowercase();
@@ -61,7 +70,7 @@ fn change(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Arc<He
 fn no_claim_of_a_client_survives_an_ingress() {
     for claim in CLAIMS {
         let head = head(&[claim]);
-        let lines = sent(&head, &Prepared::new(&head, outside(true), CHANCE));
+        let lines = sent(&head, &prepared(&head, &outside(true)));
         let claimed = claim.1.to_ascii_lowercase();
         assert!(!lines.iter().any(|line| line.ends_with(&format!(": {claimed}"))), "{claim:?}");
     }
@@ -70,7 +79,7 @@ fn no_claim_of_a_client_survives_an_ingress() {
 #[test]
 fn at_an_ingress_the_origin_is_the_gateways_own_word_and_stands_once() {
     let head = head(&CLAIMS);
-    let lines = sent(&head, &Prepared::new(&head, outside(true), CHANCE));
+    let lines = sent(&head, &prepared(&head, &outside(true)));
     assert_eq!(values(&lines, "x-forwarded-for"), ["192.0.2.7"]);
     assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
     assert_eq!(values(&lines, "x-forwarded-host"), ["shop.example.com"]);
@@ -83,23 +92,31 @@ fn at_an_ingress_the_origin_is_the_gateways_own_word_and_stands_once() {
 #[test]
 fn without_tls_the_origin_says_http() {
     let head = head(&[]);
-    let lines = sent(&head, &Prepared::new(&head, outside(false), CHANCE));
+    let lines = sent(&head, &prepared(&head, &outside(false)));
     assert_eq!(values(&lines, "x-forwarded-proto"), ["http"]);
 }
 
 #[test]
 fn a_client_with_a_mapped_address_is_named_by_its_own() {
-    let head = head(&[]);
-    let client = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped());
-    let origin = Origin::Outside { client, tls: false, host: "h", port: 80 };
-    let lines = sent(&head, &Prepared::new(&head, origin, CHANCE));
+    let owner = PortOwner { uid: "u".into(), port: 80 };
+    let serves = PortServes::Http(Arc::default());
+    let call = HttpConnection {
+        worker: Arc::default(),
+        peer: (Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped(), 50_000).into(),
+        local: (Ipv4Addr::LOCALHOST, 20_000).into(),
+        port: Arc::new(Port { owner, name: Name::new("shop", "edge"), serves }),
+        tls: None,
+        version: Version::Http1,
+    };
+    let (head, origin) = (head(&[]), Origin::of(&call));
+    let lines = sent(&head, &prepared(&head, &origin));
     assert_eq!(values(&lines, "x-forwarded-for"), ["192.0.2.7"]);
 }
 
 #[test]
 fn inside_every_claim_stays_as_it_is() {
     let head = head(&CLAIMS);
-    let lines = sent(&head, &Prepared::new(&head, Origin::Inside, CHANCE));
+    let lines = sent(&head, &prepared(&head, &Origin::Inside));
     for (name, value) in CLAIMS {
         let line = format!("{name}: {value}").to_ascii_lowercase();
         assert!(lines.contains(&line), "{line}");
@@ -114,7 +131,7 @@ fn inside_every_claim_stays_as_it_is() {
 fn a_request_has_one_id_and_one_trace_whatever_came() {
     for origin in [outside(true), Origin::Inside] {
         let head = head(&[("x-request-id", "abc"), ("x-request-id", "def"), ("traceparent", "?")]);
-        let lines = sent(&head, &Prepared::new(&head, origin, CHANCE));
+        let lines = sent(&head, &prepared(&head, &origin));
         assert_eq!(values(&lines, "x-request-id").len(), 1, "{lines:?}");
         assert_eq!(values(&lines, "traceparent").len(), 1, "{lines:?}");
         assert_ne!(values(&lines, "traceparent"), ["?"]);
@@ -124,11 +141,16 @@ fn a_request_has_one_id_and_one_trace_whatever_came() {
 #[test]
 fn filters_have_the_last_word_in_their_order() {
     let head = head(&[("x-a", "1"), ("x-gone", "1")]);
-    let mut prepared = Prepared::new(&head, outside(true), CHANCE);
+    let origin = outside(true);
+    let mut prepared = prepared(&head, &origin);
     let set = change(&[("x-a", "2"), ("x-forwarded-proto", "told")], &[], &["x-gone"]);
-    prepared.filter(&[Filter::RequestHeaders(set)]);
-    prepared.filter(&[Filter::RequestHeaders(change(&[], &[("x-b", "3")], &[]))]);
-    prepared.filter(&[Filter::ResponseHeaders(change(&[("x-a", "never")], &[], &[]))]);
+    let of_rule = [Filter::RequestHeaders(set)];
+    let of_backend = [
+        Filter::RequestHeaders(change(&[], &[("x-b", "3")], &[])),
+        Filter::ResponseHeaders(change(&[("x-a", "never")], &[], &[])),
+    ];
+    prepared.filter(&of_rule);
+    prepared.filter(&of_backend);
     let lines = sent(&head, &prepared);
     assert_eq!(values(&lines, "x-a"), ["2"]);
     assert_eq!(values(&lines, "x-b"), ["3"]);

@@ -2,8 +2,18 @@ use super::{RequestId, TraceParent};
 
 const SENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+/// Draws these numbers, one after the other.
+fn draw<const N: usize>(numbers: [u64; N]) -> impl FnMut() -> u64 {
+    let mut numbers = numbers.into_iter();
+    move || numbers.next().unwrap()
+}
+
 fn id(sent: &str) -> String {
-    RequestId::take_or_make(Some(sent.as_bytes()), 7).as_str().to_owned()
+    RequestId::take_or_make(Some(sent.as_bytes()), &mut draw([0, 7])).as_str().to_owned()
+}
+
+fn text(trace: &TraceParent) -> String {
+    String::from_utf8(trace.text().to_vec()).unwrap()
 }
 
 #[test]
@@ -21,13 +31,16 @@ fn long_empty_or_odd_request_id_is_replaced() {
 #[test]
 fn trace_goes_on_with_a_span_of_our_own() {
     let sent = TraceParent::parse(SENT.as_bytes());
-    let next = TraceParent::next(sent.as_ref(), 1, 0xabc);
-    assert_eq!(next.header(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01");
+    let next = TraceParent::next(sent.as_ref(), &mut draw([0xabc]));
+    assert_eq!(text(&next), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01");
 }
 
 #[test]
 fn new_trace_is_not_sampled() {
-    assert_eq!(TraceParent::next(None, 0, 0).header(), format!("00-{:032x}-{:016x}-00", 1, 1));
+    let new = TraceParent::next(None, &mut draw([0, 0, 0]));
+    assert_eq!(text(&new), format!("00-{:032x}-{:016x}-00", 1, 1));
+    let new = TraceParent::next(None, &mut draw([1 << 60, 2, 3]));
+    assert_eq!(text(&new), format!("00-{:016x}{:016x}-{:016x}-00", 1_u64 << 60, 2, 3));
 }
 
 #[test]

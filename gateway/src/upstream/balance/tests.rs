@@ -1,14 +1,10 @@
 //! Which endpoint a request gets.
 
-use config::model::{Name, ServicePort};
-use discovery::endpoint::{EndpointId, EndpointTable, LinkTarget};
+use config::model::Name;
+use discovery::endpoint::{EndpointId, LinkTarget};
 
 use super::*;
 use crate::upstream::state::Shared;
-
-fn key() -> BackendKey {
-    BackendKey::Service(ServicePort { service: Name::new("shop", "web"), port: 80 })
-}
 
 fn direct(number: u16) -> Reach {
     Reach::Direct(([192, 0, 2, 1], number).into())
@@ -23,37 +19,35 @@ fn via(link: &str) -> Reach {
     })
 }
 
-fn world(reaches: &[Reach]) -> (Worker, Snapshot) {
+fn world(reaches: &[Reach]) -> (Worker, Arc<EndpointSet>) {
     let endpoint = |reach: &Reach| {
         Arc::new(Endpoint { id: EndpointId("e".into()), reach: reach.clone(), zone: None })
     };
     let set =
         EndpointSet { endpoints: reaches.iter().map(endpoint).collect(), ..EndpointSet::default() };
-    let mut table = EndpointTable::default();
-    table.sets.insert(key(), Arc::new(set));
-    let snapshot = Snapshot { endpoints: Arc::new(table), ..Snapshot::default() };
-    (Worker::new(Arc::new(Shared::default())), snapshot)
+    (Worker::new(Arc::new(Shared::default()), Arc::default()), Arc::new(set))
 }
 
-fn chosen(worker: &Worker, snapshot: &Snapshot, tried: &[Reach]) -> Reach {
-    choose(worker, snapshot, &key(), tried).unwrap().endpoint.reach.clone()
+fn chosen(worker: &Worker, set: &Arc<EndpointSet>, tried: &[Reach]) -> Reach {
+    choose(worker, set, tried, Instant::now()).unwrap().endpoint.reach.clone()
 }
 
 #[test]
 fn of_two_the_one_with_less_to_do_is_chosen() {
-    let (worker, snapshot) = world(&[direct(1), direct(2)]);
+    let (worker, set) = world(&[direct(1), direct(2)]);
     let busy = worker.loads().of(&direct(1), Instant::now());
     let _under_way = [InFlight::begin(Arc::clone(&busy)), InFlight::begin(busy)];
     for _ in 0..50 {
-        assert_eq!(chosen(&worker, &snapshot, &[]), direct(2));
+        assert_eq!(chosen(&worker, &set, &[]), direct(2));
     }
 }
 
 #[test]
 fn all_of_them_get_requests_while_nobody_is_busier() {
     let reaches = [direct(1), direct(2), direct(3)];
-    let (worker, snapshot) = world(&reaches);
-    let held: Vec<_> = (0..60).map(|_| choose(&worker, &snapshot, &key(), &[]).unwrap()).collect();
+    let (worker, set) = world(&reaches);
+    let held: Vec<_> =
+        (0..60).map(|_| choose(&worker, &set, &[], Instant::now()).unwrap()).collect();
     for reach in &reaches {
         let count = held.iter().filter(|chosen| chosen.endpoint.reach == *reach).count();
         assert!((10..=30).contains(&count), "{reach:?}: {count}");
@@ -62,36 +56,34 @@ fn all_of_them_get_requests_while_nobody_is_busier() {
 
 #[test]
 fn who_failed_lately_is_left_alone_while_there_is_another() {
-    let (worker, snapshot) = world(&[direct(1), direct(2)]);
+    let (worker, set) = world(&[direct(1), direct(2)]);
     worker.shared().endpoints.failed(&direct(1), Instant::now(), 0);
     for _ in 0..50 {
-        assert_eq!(chosen(&worker, &snapshot, &[]), direct(2));
+        assert_eq!(chosen(&worker, &set, &[]), direct(2));
     }
     worker.shared().endpoints.failed(&direct(2), Instant::now(), 0);
-    chosen(&worker, &snapshot, &[]);
+    chosen(&worker, &set, &[]);
 }
 
 #[test]
 fn the_endpoints_of_a_link_that_failed_are_left_alone() {
-    let (worker, snapshot) = world(&[via("west"), direct(1)]);
+    let (worker, set) = world(&[via("west"), direct(1)]);
     worker.shared().links.failed(&"west".into(), Instant::now(), 0);
     for _ in 0..50 {
-        assert_eq!(chosen(&worker, &snapshot, &[]), direct(1));
+        assert_eq!(chosen(&worker, &set, &[]), direct(1));
     }
 }
 
 #[test]
 fn who_failed_this_request_is_tried_again_only_when_nobody_else_is_there() {
-    let (worker, snapshot) = world(&[direct(1), direct(2)]);
+    let (worker, set) = world(&[direct(1), direct(2)]);
     worker.shared().endpoints.failed(&direct(2), Instant::now(), 0);
-    assert_eq!(chosen(&worker, &snapshot, &[direct(1)]), direct(2));
-    chosen(&worker, &snapshot, &[direct(1), direct(2)]);
+    assert_eq!(chosen(&worker, &set, &[direct(1)]), direct(2));
+    chosen(&worker, &set, &[direct(1), direct(2)]);
 }
 
 #[test]
 fn nobody_is_chosen_of_none() {
-    let (worker, snapshot) = world(&[]);
-    assert_eq!(choose(&worker, &snapshot, &key(), &[]).unwrap_err(), Failure::NoEndpoint);
-    let unknown = Snapshot::default();
-    assert_eq!(choose(&worker, &unknown, &key(), &[]).unwrap_err(), Failure::NoEndpoint);
+    let (worker, set) = world(&[]);
+    assert_eq!(choose(&worker, &set, &[], Instant::now()).unwrap_err(), Failure::NoEndpoint);
 }

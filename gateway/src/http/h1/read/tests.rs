@@ -1,6 +1,8 @@
 //! Deadlines, limits and the order of reading.
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
+use std::time::Duration;
+
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(20);
