@@ -10,9 +10,7 @@ mod virtual_hosts;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use imbl::HashMap;
-
-use crate::model::BackendKey;
+use crate::model::{BackendKey, HashMap};
 
 pub use self::host_index::{HostIndex, covers, intersect};
 pub use self::matching::{

@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::model::{AppProtocol, BackendKey, LinkName, Name};
-use imbl::{HashMap, OrdSet};
+use config::model::{AppProtocol, BackendKey, HashMap, LinkName, Name};
+use imbl::OrdSet;
 
 /// The longest endpoint id: a DNS label with room for what the SNI adds.
 pub const ENDPOINT_ID_LENGTH_MAX: usize = 40;

@@ -26,8 +26,8 @@ mod tests;
 /// endpoint or a draining gateway stays open.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// An idle HTTP/1 connection to an endpoint.
-pub type Http1 = ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>;
+/// An HTTP/1 connection to an endpoint; boxed, because it moves between requests and the pool.
+pub type Http1 = Box<ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>>;
 
 /// What the requests of one worker have in common. Two workers share nothing on a request's way
 /// but who failed lately; the locks in here are taken by one thread only.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use imbl::HashMap;
+use crate::model::HashMap;
 
 /// Values by host name. `*.example.com` covers any number of labels (Gateway API), `*` all.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use imbl::{HashMap, Vector};
+use imbl::Vector;
 
 use super::{Match, PathMatch, Request, Rule};
-use crate::model::Name;
+use crate::model::{HashMap, Name};
 
 /// What decides between two matches of the same host and path (Gateway API, `HTTPRouteRule`).
 /// The smaller one takes the request.

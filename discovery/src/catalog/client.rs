@@ -260,7 +260,7 @@ fn same_stream(a: &Link, b: &Link) -> bool {
 }
 
 /// The states of all links, as the endpoint table is built from.
-pub type LinkStates = imbl::HashMap<LinkName, Arc<LinkState>>;
+pub type LinkStates = config::model::HashMap<LinkName, Arc<LinkState>>;
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use config::api::ServiceExport;
 use config::api::cluster_link::{self, Namespaces, Selector};
-use config::model::{LinkName, Name};
+use config::model::{HashMap, LinkName, Name};
 use config::resources::ServiceSlices;
-use imbl::{HashMap, OrdMap};
+use imbl::OrdMap;
 use k8s_openapi::api::core::v1::Service;
 
 use super::{Catalog, CatalogEndpoint, CatalogService, Transport, Version};

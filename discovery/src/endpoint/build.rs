@@ -5,9 +5,9 @@ mod remote;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::model::{AppProtocol, BackendKey, LinkName, Name, ServicePort};
+use config::model::{AppProtocol, BackendKey, HashMap, LinkName, Name, ServicePort};
 use config::resources::Slices;
-use imbl::{HashMap, OrdMap, OrdSet};
+use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::Service;
 
 use self::remote::{Candidate, candidates};

@@ -25,6 +25,7 @@ use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
 use crate::upstream::pool::{IDLE_WAIT, IDLE_WAIT_ONCE, Origin};
 use crate::upstream::{self, Chosen, Connection};
+use crate::worker::Http1;
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
 pub(crate) struct Attempt<'a> {
@@ -62,7 +63,7 @@ impl Failed {
 }
 
 /// The endpoint's end of a connection that changed its protocol.
-pub(crate) struct Switched(ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>);
+pub(crate) struct Switched(Http1);
 
 /// Chooses an endpoint, connects or takes a connection that is there, and forwards.
 pub(crate) async fn run<B, A>(
@@ -140,7 +141,7 @@ impl Over<'_> {
             pooled
         } else {
             let (connection, origin) = self.connect(prepared).await?;
-            (ClientConn::over(connection, self.proxy.endpoint_waits), origin)
+            (Box::new(ClientConn::over(connection, self.proxy.endpoint_waits)), origin)
         };
         client.start(head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),
@@ -152,16 +153,18 @@ impl Over<'_> {
         let result = forward(from, server, exchange, progress).await;
         match result {
             Ok(Answered::Whole { server_keeps, .. }) => {
+                let now = Instant::now();
+                record.ended = Some(now);
                 if server_keeps && is_clean(&client) {
-                    idle.put(client, origin, Instant::now());
+                    idle.put(client, origin, now);
                 } else if !progress.request_done() {
                     // Answered before its end: what has left of the request is not all of it.
-                    into_stream(client).abort();
+                    into_stream(*client).abort();
                 }
             }
             Ok(Answered::Switched) => record.switched = Some(Switched(client)),
             Err(failure) => {
-                into_stream(client).abort();
+                into_stream(*client).abort();
                 // An idle connection that the endpoint closes while a request is on its way.
                 let closed = matches!(failure, Failure::Closed | Failure::RequestNotTaken);
                 let again = reused && closed && whole && idempotent && progress.status().is_none();

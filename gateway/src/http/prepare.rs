@@ -9,9 +9,9 @@ use crate::connection::HttpConnection;
 use crate::telemetry::{RequestId, TraceParent};
 
 /// Fields that say where a request came from: at an ingress only the gateway's own word counts.
-const ORIGIN_FIELDS: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const ORIGIN_FIELDS: [&[u8]; 3] = [b"forwarded", b"x-real-ip", b"via"];
 /// Families of the same.
-const ORIGIN_PREFIXES: [&str; 2] = ["x-forwarded-", "x-spanway-"];
+const ORIGIN_PREFIXES: [&[u8]; 2] = [b"x-forwarded-", b"x-spanway-"];
 /// Changes that every request at an ingress gets.
 const OWN_CHANGES: usize = 6;
 
@@ -130,15 +130,17 @@ fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
 
 /// The names of fields that only the gateway may send on.
 fn stale(head: &RequestHead) -> Vec<&str> {
-    head.fields().map(|(name, _)| name).filter(|name| is_of_origin(name)).collect()
+    // A token is ASCII.
+    let text = |name| std::str::from_utf8(name).unwrap_or_default();
+    head.names().filter(|name| is_of_origin(name)).map(text).collect()
 }
 
-fn is_of_origin(name: &str) -> bool {
+fn is_of_origin(name: &[u8]) -> bool {
     // Most names are none of these by their first letter.
-    if !matches!(name.as_bytes().first(), Some(b'f' | b'F' | b'v' | b'V' | b'x' | b'X')) {
+    if !matches!(name.first(), Some(b'f' | b'F' | b'v' | b'V' | b'x' | b'X')) {
         return false;
     }
-    let begins = |prefix: &&str| {
+    let begins = |prefix: &&[u8]| {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
     ORIGIN_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))

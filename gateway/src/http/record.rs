@@ -1,7 +1,7 @@
 //! What is remembered of a request for its log line and its metrics.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use discovery::endpoint::{Endpoint, Reach};
 
@@ -25,6 +25,8 @@ pub(crate) struct Record<'a> {
     endpoint: Option<Arc<Endpoint>>,
     /// Status and bytes of an answer of our own.
     own: Option<(u16, u64)>,
+    /// When the answer ended, if anybody looked at the clock.
+    pub(crate) ended: Option<Instant>,
     /// Endpoints tried.
     pub(crate) attempts: u32,
     /// What went wrong.
@@ -41,6 +43,7 @@ impl<'a> Record<'a> {
             found: found.copied(),
             endpoint: None,
             own: None,
+            ended: None,
             attempts: 0,
             failure: None,
             switched: None,
@@ -59,7 +62,8 @@ impl<'a> Record<'a> {
 
     /// Counts and logs the request.
     pub(crate) fn end(&self, proxy: &Proxy, prepared: &Prepared<'_>, progress: &Progress) {
-        let took = self.request.began.elapsed();
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        let took = ended.saturating_duration_since(self.request.began);
         let (status, own_bytes) = self.own.unwrap_or_default();
         let status = progress.status().unwrap_or(status);
         let cluster = match self.endpoint.as_deref().map(|endpoint| &endpoint.reach) {

@@ -60,7 +60,7 @@ pub struct Pool<T>(Mutex<Idle<T>>);
 #[derive(Debug)]
 struct Idle<T> {
     /// The one that was used last comes last.
-    by_reach: HashMap<Reach, VecDeque<Kept<T>>>,
+    by_reach: HashMap<Reach, VecDeque<Kept<T>>, ahash::RandomState>,
     count: usize,
 }
 
@@ -73,7 +73,7 @@ struct Kept<T> {
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self(Mutex::new(Idle { by_reach: HashMap::new(), count: 0 }))
+        Self(Mutex::new(Idle { by_reach: HashMap::default(), count: 0 }))
     }
 }
 
@@ -95,11 +95,8 @@ impl<T: Pooled> Pool<T> {
                 // All others have been idle for longer.
                 return None;
             }
-            let last = queue.pop_back();
-            if queue.is_empty() {
-                idle.by_reach.remove(reach);
-            }
-            let mut kept = last?;
+            // An empty queue stays for the next connection; the sweep takes it away.
+            let mut kept = queue.pop_back()?;
             idle.count = idle.count.saturating_sub(1);
             let fresh = now.saturating_duration_since(kept.since) < IDLE_WAIT;
             if fresh && !kept.origin.is_draining(snapshot) && !kept.connection.is_stale() {
@@ -114,7 +111,10 @@ impl<T: Pooled> Pool<T> {
         if idle.count >= IDLE_MAX {
             return;
         }
-        let queue = idle.by_reach.entry(origin.reach.clone()).or_default();
+        let queue = match idle.by_reach.get_mut(&origin.reach) {
+            Some(queue) => queue,
+            None => idle.by_reach.entry(origin.reach.clone()).or_default(),
+        };
         queue.push_back(Kept { connection, origin, since: now });
         if queue.len() > IDLE_PER_ENDPOINT_MAX {
             queue.pop_front();
@@ -184,13 +184,13 @@ impl Pooled for Connection {
     }
 }
 
-impl<R, W> Pooled for ClientConn<R, W>
+impl<R, W> Pooled for Box<ClientConn<R, W>>
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
     fn is_stale(&mut self) -> bool {
-        Self::is_stale(self)
+        ClientConn::is_stale(self)
     }
 }
 
@@ -206,7 +206,7 @@ pub trait Shareable: Send + Sync {
 
 /// One worker's connections that are shared by requests (HTTP/2).
 #[derive(Debug)]
-pub struct Sessions<T>(Mutex<HashMap<Reach, Vec<Kept<Arc<T>>>>>);
+pub struct Sessions<T>(Mutex<HashMap<Reach, Vec<Kept<Arc<T>>>, ahash::RandomState>>);
 
 impl<T> Default for Sessions<T> {
     fn default() -> Self {

@@ -159,7 +159,7 @@ impl Block {
             let at = block.bytes.len();
             edit::line(name.as_bytes(), grammar::trim(value), &mut block.bytes);
             let line = block.bytes.get(at..block.bytes.len() - 2).unwrap_or_default();
-            let field = scan::field(line, at)?;
+            let field = scan::checked_field(line, at)?;
             block.fields.push(field);
             if block.bytes.len() > limits::TRAILER_BYTES
                 || block.fields.len() > limits::TRAILER_FIELDS

@@ -54,6 +54,7 @@ impl<'a> Change<'a> {
 
 /// Appends a field line.
 pub(crate) fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -69,13 +70,10 @@ pub fn write_request(
     out: &mut Vec<u8>,
 ) -> Result<Encoder, Malformed> {
     check(changes)?;
-    let target = target.unwrap_or_else(|| head.target());
-    super::rules::form(head.method().as_bytes(), target.as_bytes()).and_then(
-        |form| match form {
-            super::rules::Form::Absolute { .. } => Err(Malformed::Target),
-            _ => Ok(()),
-        },
-    )?;
+    let target = match target {
+        Some(target) => origin_form(head.method(), target)?,
+        None => head.target(),
+    };
     out.extend_from_slice(head.method().as_bytes());
     out.push(b' ');
     out.extend_from_slice(target.as_bytes());
@@ -94,6 +92,14 @@ pub fn write_request(
     append(changes, out);
     end_request(head, out);
     Ok(Encoder::of_request(head.body()))
+}
+
+/// A target of the gateway's own making; that of a head has been judged.
+fn origin_form<'a>(method: &str, target: &'a str) -> Result<&'a str, Malformed> {
+    match super::rules::form(method.as_bytes(), target.as_bytes())? {
+        super::rules::Form::Absolute { .. } => Err(Malformed::Target),
+        _ => Ok(target),
+    }
 }
 
 /// Appends what the connection to the server needs, and the empty line.

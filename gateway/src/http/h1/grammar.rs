@@ -42,7 +42,16 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 
 /// At least one byte, all of a token.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b))
+    is_letters(bytes) || (!bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b)))
+}
+
+/// Letters and hyphens, at least one: what nearly all names of fields are made of.
+pub(crate) fn is_letters(bytes: &[u8]) -> bool {
+    let is_letter = |&b: &u8| b.is_ascii_alphabetic() || b == b'-';
+    let (words, rest) = bytes.as_chunks::<8>();
+    !bytes.is_empty()
+        && words.iter().all(|word| are_letters(u64::from_ne_bytes(*word)))
+        && rest.iter().all(is_letter)
 }
 
 /// A control byte other than tab. Bytes above ASCII are allowed in values.
@@ -60,6 +69,37 @@ const fn eight(byte: u8) -> u64 {
 #[inline]
 const fn has_below(word: u64, limit: u8) -> bool {
     word.wrapping_sub(eight(limit)) & !word & eight(0x80) != 0
+}
+
+/// Whether all eight bytes are letters or hyphens.
+#[inline]
+const fn are_letters(word: u64) -> bool {
+    const HIGH: u64 = eight(0x80);
+    // Each sum stays within its byte, whose high bit then tells the comparison.
+    let low = word & !HIGH;
+    let small = low | eight(0x20);
+    let from_a = small + eight(0x80 - b'a');
+    let beyond_z = small + eight(0x7f - b'z');
+    let other_than_hyphen = (low ^ eight(b'-')) + eight(0x7f);
+    word & HIGH == 0 && ((from_a & !beyond_z) | !other_than_hyphen) & HIGH == HIGH
+}
+
+/// How many carriage returns there are, if they, tabs and line feeds are the only control bytes.
+pub(crate) fn carriage_returns(bytes: &[u8]) -> Option<usize> {
+    // Few enough for a byte to count them, and plain enough for the compiler to take many at once.
+    const AT_ONCE: usize = 128;
+    let (mut count, mut is_bad) = (0, false);
+    for part in bytes.chunks(AT_ONCE) {
+        let (mut here, mut bad) = (0_u8, 0_u8);
+        for &byte in part {
+            let known = (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
+            here += u8::from(byte == b'\r');
+            bad |= u8::from(((byte < 0x20) & !known) | (byte == 0x7f));
+        }
+        count += usize::from(here);
+        is_bad |= bad != 0;
+    }
+    (!is_bad).then_some(count)
 }
 
 /// Whether eight bytes, taken at once, are beyond doubt; `false` asks for a closer look.
@@ -85,8 +125,13 @@ pub(crate) fn is_visible(bytes: &[u8]) -> bool {
 }
 
 /// Without the spaces and tabs around it.
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    trim_end(trim_start(bytes))
+}
+
+/// Without the spaces and tabs behind it.
+pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
     bytes

@@ -143,12 +143,15 @@ impl RequestHead {
 
     /// The path as sent: neither decoded nor normalised.
     pub fn path(&self) -> &str {
-        self.target().split_once('?').map_or_else(|| self.target(), |(path, _)| path)
+        let target = self.target();
+        let query = memchr::memchr(b'?', target.as_bytes());
+        query.and_then(|at| target.get(..at)).unwrap_or(target)
     }
 
     /// What follows the first `?`.
     pub fn query(&self) -> Option<&str> {
-        self.target().split_once('?').map(|(_, query)| query)
+        let target = self.target();
+        memchr::memchr(b'?', target.as_bytes()).and_then(|at| target.get(at + 1..))
     }
 
     /// `Host` as sent, with its port; compare without regard to case.
@@ -159,9 +162,12 @@ impl RequestHead {
     /// The host without port and without a dot at its end; an IPv6 address keeps its brackets.
     pub fn host_name(&self) -> &str {
         let host = self.host();
-        let name = match host.rfind(']') {
-            Some(close) => host.get(..=close).unwrap_or(host),
-            None => host.split_once(':').map_or(host, |(name, _)| name),
+        // Only an IPv6 address has a bracket, and it begins with one.
+        let behind = if host.starts_with('[') { b']' } else { b':' };
+        let name = match memchr::memchr(behind, host.as_bytes()) {
+            Some(close) if behind == b']' => host.get(..=close).unwrap_or(host),
+            Some(colon) => host.get(..colon).unwrap_or(host),
+            None => host,
         };
         name.strip_suffix('.').unwrap_or(name)
     }
@@ -210,6 +216,11 @@ impl RequestHead {
         self.block.fields()
     }
 
+    /// The names of all fields as sent.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.block.fields.iter().map(|field| field.name.of(&self.block.bytes))
+    }
+
     /// The fields that go on to the next hop, `host` and `expect` included: what a translation to HTTP/2 reads.
     pub fn end_to_end(&self) -> impl Iterator<Item = (&str, &[u8])> {
         end_to_end(&self.block, self.nominates)
@@ -225,10 +236,14 @@ impl RequestHead {
         self.block.headers(name)
     }
 
+    fn is_head(&self) -> bool {
+        self.method.of(&self.block.bytes) == b"HEAD"
+    }
+
     /// What the reader of the answer has to know of the question.
     pub fn asked(&self) -> Asked {
         Asked {
-            head: self.method() == "HEAD",
+            head: self.is_head(),
             websocket: self.websocket,
             expects_continue: self.expects_continue,
         }
@@ -236,11 +251,7 @@ impl RequestHead {
 
     /// What the writer of the answer has to know of the question.
     pub fn reply_to(&self) -> ReplyTo {
-        ReplyTo {
-            version: self.version,
-            head: self.method() == "HEAD",
-            keep_alive: self.keep_alive,
-        }
+        ReplyTo { version: self.version, head: self.is_head(), keep_alive: self.keep_alive }
     }
 
     /// Marks the head as one whose body has this framing; for a head that came over HTTP/2.

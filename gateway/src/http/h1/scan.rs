@@ -101,6 +101,8 @@ pub(crate) struct Scanner {
     /// Up to here there is no further line end.
     searched: usize,
     empty: u8,
+    /// Line ends so far.
+    lines: usize,
     first: Option<Span>,
     fields: Vec<Field>,
     seen: Seen,
@@ -132,7 +134,13 @@ impl Scanner {
             let Some(line) = input.get(start..end).and_then(|line| line.strip_suffix(b"\r")) else {
                 return Err(Malformed::LineEnd);
             };
+            self.lines += 1;
             if self.line(line, start)? {
+                // All lines end in CR and LF; so no other CR may stand anywhere.
+                let whole = input.get(..self.line).unwrap_or_default();
+                if grammar::carriage_returns(whole) != Some(self.lines) {
+                    return Err(Malformed::FieldValue);
+                }
                 return Ok(Some(self.finish()));
             }
             if self.first.is_none() {
@@ -218,8 +226,14 @@ fn shift(fields: &mut [Field], by: u32) {
     }
 }
 
-/// Reads one field line (without its line end) that stands at `start`.
-pub(crate) fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
+/// Reads one field line (without its line end) that stands at `start`, and checks all of it.
+pub(crate) fn checked_field(line: &[u8], start: usize) -> Result<Field, Malformed> {
+    let field = field(line, start)?;
+    if grammar::is_text(line) { Ok(field) } else { Err(Malformed::FieldValue) }
+}
+
+/// The same, but for control bytes in the value: a head is searched for them as a whole.
+fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Malformed::FieldFolded);
     }
@@ -227,10 +241,7 @@ pub(crate) fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
     let after = line.get(name.len() + 1..).unwrap_or_default();
     let text = grammar::trim_start(after);
     let value = start + line.len() - text.len();
-    let text = grammar::trim(text);
-    if !grammar::is_text(text) {
-        return Err(Malformed::FieldValue);
-    }
+    let text = grammar::trim_end(text);
     Ok(Field {
         name: Span::new(start, start + name.len()),
         value: Span::new(value, value + text.len()),
@@ -241,20 +252,16 @@ pub(crate) fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
 
 /// The name of a field line: a token with a colon right behind it.
 fn name(line: &[u8]) -> Result<&[u8], Malformed> {
-    let mut underscore = false;
-    for (at, &byte) in line.iter().enumerate() {
-        if grammar::is_token_byte(byte) {
-            underscore |= byte == b'_';
-            continue;
-        }
-        let name = line.get(..at).unwrap_or_default();
-        if byte != b':' || name.is_empty() {
-            return Err(Malformed::FieldName);
-        }
-        if underscore && super::rules::imitates_protected(name) {
-            return Err(Malformed::FieldTwin);
-        }
+    let colon = memchr(b':', line).ok_or(Malformed::FieldName)?;
+    let name = line.get(..colon).unwrap_or_default();
+    if grammar::is_letters(name) {
         return Ok(name);
     }
-    Err(Malformed::FieldName)
+    if !grammar::is_token(name) {
+        return Err(Malformed::FieldName);
+    }
+    if name.contains(&b'_') && super::rules::imitates_protected(name) {
+        return Err(Malformed::FieldTwin);
+    }
+    Ok(name)
 }

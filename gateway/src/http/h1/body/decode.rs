@@ -175,7 +175,8 @@ impl Decoder {
         {
             return Err(Malformed::TrailerTooLarge);
         }
-        let field = scan::field(line, self.trailers.bytes.len()).map_err(|_| Malformed::Trailer)?;
+        let field =
+            scan::checked_field(line, self.trailers.bytes.len()).map_err(|_| Malformed::Trailer)?;
         let name = (field.name.end - field.name.start) as usize;
         if rules::may_be_trailer(line.get(..name).unwrap_or_default()) {
             self.trailers.bytes.extend_from_slice(line);

@@ -36,11 +36,18 @@ fn split(host: &[u8]) -> Option<Parts<'_>> {
 
 fn is_name(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
+    let mut before = b'.';
+    let is_part = |&byte: &u8| {
+        let label_begins = std::mem::replace(&mut before, byte) == b'.';
+        match byte {
+            b'.' => !label_begins,
+            _ => byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_',
+        }
+    };
     name.len() <= limits::HOST_BYTES
-        && name.split(|&b| b == b'.').all(|label| {
-            !label.is_empty()
-                && label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        })
+        && name.iter().all(is_part)
+        && name.last() != Some(&b'.')
+        && !name.is_empty()
 }
 
 fn is_ipv6(address: &[u8]) -> bool {
