@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pingora_timeout::fast_timeout::fast_timeout;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -113,7 +112,7 @@ pub async fn splice<A: Socket, B: Socket>(
     loop {
         let idle = if pair.is_half_closed() { how.half_closed_idle } else { how.idle };
         let done = poll_fn(|cx| pair.poll(cx, how.on_half_close, copied));
-        if let Ok(done) = fast_timeout(idle / LOOKS, done).await {
+        if let Ok(done) = tokio::time::timeout(idle / LOOKS, done).await {
             pair.ended = done.is_ok();
             return done;
         }

@@ -10,11 +10,28 @@ pub struct HostIndex<T> {
     exact: HashMap<Arc<str>, Arc<T>>,
     /// By what follows the `*`, such as `.example.com`; `*` alone under the empty name.
     wildcard: HashMap<Arc<str>, Arc<T>>,
+    /// How long what follows a `*` may be: most ends of a host name are looked up nowhere.
+    lengths: Lengths,
+}
+
+/// Lengths that occur, modulo 64.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lengths(u64);
+
+impl Lengths {
+    const fn add(&mut self, length: usize) {
+        self.0 |= 1 << (length % 64);
+    }
+
+    /// False: certainly not.
+    const fn may_have(self, length: usize) -> bool {
+        self.0 & (1 << (length % 64)) != 0
+    }
 }
 
 impl<T> Default for HostIndex<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new() }
+        Self { exact: HashMap::new(), wildcard: HashMap::new(), lengths: Lengths::default() }
     }
 }
 
@@ -22,7 +39,10 @@ impl<T> HostIndex<T> {
     /// Puts `value` under `pattern` (lower case, `*` for all), in place of what was there.
     pub fn insert(&mut self, pattern: &str, value: Arc<T>) {
         match pattern.strip_prefix('*') {
-            Some(suffix) => self.wildcard.insert(suffix.into(), value),
+            Some(suffix) => {
+                self.lengths.add(suffix.len());
+                self.wildcard.insert(suffix.into(), value)
+            }
             None => self.exact.insert(pattern.into(), value),
         };
     }
@@ -45,7 +65,8 @@ impl<T> HostIndex<T> {
         &'t self,
         host: &'h str,
     ) -> impl Iterator<Item = &'t Arc<T>> + use<'t, 'h, T> {
-        let wildcards = suffixes(host).filter_map(move |suffix| self.wildcard.get(suffix));
+        let known = suffixes(host).filter(|suffix| self.lengths.may_have(suffix.len()));
+        let wildcards = known.filter_map(move |suffix| self.wildcard.get(suffix));
         self.exact.get(host).into_iter().chain(wildcards)
     }
 

@@ -4,8 +4,6 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use pingora_timeout::fast_timeout::fast_timeout;
-
 use super::failure::Failure;
 use super::h1::{Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead};
 use super::side::{AnswerSink, AnswerSource, Sink, Source};
@@ -114,7 +112,7 @@ where
         answered = &mut down => answered,
         failure = &mut up => match failure {
             Failure::RequestNotTaken => {
-                fast_timeout(EARLY_ANSWER_WAIT, down).await.unwrap_or(Err(failure))
+                tokio::time::timeout(EARLY_ANSWER_WAIT, down).await.unwrap_or(Err(failure))
             }
             _ => Err(failure),
         },

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use config::model::AppProtocol;
-use pingora_timeout::fast_timeout::fast_timeout;
 
 use super::attempt::{self, Attempt, Switched};
 use super::failure::Failure;
@@ -83,7 +82,9 @@ where
             let state = (&mut prepared, &mut record, &progress);
             let work = try_endpoints(proxy, (&snapshot, found), request, &mut sides, state);
             match limit(found.timeouts().request) {
-                Some(limit) => fast_timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut)),
+                Some(limit) => {
+                    tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut))
+                }
                 None => work.await,
             }
         }

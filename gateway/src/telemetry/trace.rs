@@ -111,12 +111,13 @@ fn wide(chance: &mut impl FnMut() -> u64) -> u128 {
 }
 
 /// The last `N` hexadecimal digits: `format!` takes ten times as long, several times a request.
-fn digits<const N: usize>(mut number: u128) -> [u8; N] {
+fn digits<const N: usize>(number: u128) -> [u8; N] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |byte: u8| DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
     let mut text = [b'0'; N];
-    for digit in text.iter_mut().rev() {
-        *digit = DIGITS.get((number & 15) as usize).copied().unwrap_or(b'0');
-        number >>= 4;
+    let (pairs, _) = text.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().rev().zip(number.to_le_bytes()) {
+        *pair = [digit(byte >> 4), digit(byte)];
     }
     text
 }

@@ -126,8 +126,9 @@ impl Scanner {
         if self.first.is_none() {
             self.check_first_byte(input)?;
         }
-        while let Some(at) = memchr(b'\n', input.get(self.searched..).unwrap_or_default()) {
-            let end = self.searched + at;
+        let searched = self.searched;
+        for at in memchr::memchr_iter(b'\n', input.get(searched..).unwrap_or_default()) {
+            let end = searched + at;
             self.check_size(end + 1)?;
             let start = std::mem::replace(&mut self.line, end + 1);
             self.searched = end + 1;

@@ -1,5 +1,4 @@
 //! The server side of a connection.
-use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 
 use super::edit::Change;
@@ -57,7 +56,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ServerConn<R, W> {
     /// Ends the connection so that the last answer arrives: says the end, then reads what still comes for a while.
     pub async fn close(mut self) {
         if self.writer.shutdown().await.is_ok() {
-            let _late = fast_timeout(limits::LINGER, self.reader.linger()).await;
+            let _late = tokio::time::timeout(limits::LINGER, self.reader.linger()).await;
         }
     }
 

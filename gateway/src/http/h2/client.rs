@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
-use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fields;
@@ -65,7 +64,7 @@ impl Session {
             .initial_max_send_streams(STREAMS_MAX)
             .enable_push(false);
         let handshake = builder.handshake::<_, Bytes>(io);
-        let (send, connection) = fast_timeout(READY_WAIT, handshake).await.ok()?.ok()?;
+        let (send, connection) = tokio::time::timeout(READY_WAIT, handshake).await.ok()?.ok()?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
@@ -99,7 +98,7 @@ impl Session {
         ended: bool,
     ) -> Result<(Request, Answer), NotSent> {
         let request = fields::request(head, changes).map_err(NotSent::Malformed)?;
-        let ready = fast_timeout(READY_WAIT, self.send.clone().ready()).await;
+        let ready = tokio::time::timeout(READY_WAIT, self.send.clone().ready()).await;
         let mut send = ready.map_err(|_| NotSent::Gone)?.map_err(|_| NotSent::Gone)?;
         let (response, stream) = send.send_request(request, ended).map_err(|_| NotSent::Gone)?;
         let request = Request(StreamWriter::new(stream, self.waits, ended));

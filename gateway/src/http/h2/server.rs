@@ -8,7 +8,6 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use pingora_core::protocols::http::v2::server::default_h2_options;
-use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fields;
@@ -56,7 +55,7 @@ pub(crate) async fn serve<IO, F>(
     options.initial_connection_window_size(CONNECTION_WINDOW);
     options.max_send_buffer_size(SEND_BUFFER);
     let Ok(Ok(mut connection)) =
-        fast_timeout(HANDSHAKE_WAIT, options.handshake::<_, Bytes>(io)).await
+        tokio::time::timeout(HANDSHAKE_WAIT, options.handshake::<_, Bytes>(io)).await
     else {
         return;
     };
@@ -104,7 +103,7 @@ fn incoming(
 /// Waits until the connection has had no request for `wait`.
 async fn idle(active: &AtomicUsize, wait: Duration) {
     loop {
-        pingora_timeout::sleep(wait).await;
+        tokio::time::sleep(wait).await;
         if active.load(Ordering::Relaxed) == 0 {
             return;
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
-use pingora_timeout::fast_timeout::fast_timeout;
 
 use super::fields;
+use crate::http::alarm::Alarm;
 use crate::http::h1::{Block, BodyEvent, ReadError, Waits, WriteError};
 
 /// The receiving direction.
@@ -19,12 +19,14 @@ pub(crate) struct StreamReader {
     lent: Bytes,
     done: bool,
     wait: Duration,
+    alarm: Alarm,
 }
 
 impl StreamReader {
     /// Over the body of a request or an answer; `None` where there is none.
     pub(crate) const fn new(body: Option<RecvStream>, waits: Waits) -> Self {
-        Self { done: body.is_none(), body, lent: Bytes::new(), wait: waits.body }
+        let (done, wait) = (body.is_none(), waits.body);
+        Self { body, lent: Bytes::new(), done, wait, alarm: Alarm::new() }
     }
 
     /// The next piece. May be dropped while it waits, and called again.
@@ -37,14 +39,15 @@ impl StreamReader {
             let _released = body.flow_control().release_capacity(self.lent.len());
             self.lent = Bytes::new();
         }
-        match within(self.wait, body.data()).await? {
+        match self.alarm.within(self.wait, body.data()).await.ok_or(ReadError::TimedOut)? {
             Some(Ok(data)) => {
                 self.lent = data;
                 Ok(BodyEvent::Data(&self.lent))
             }
             Some(Err(error)) => Err(read_error(error)),
             None => {
-                let trailers = within(self.wait, body.trailers()).await?.map_err(read_error)?;
+                let trailers = self.alarm.within(self.wait, body.trailers()).await;
+                let trailers = trailers.ok_or(ReadError::TimedOut)?.map_err(read_error)?;
                 self.done = true;
                 let block = trailers.map(|map| Block::trailers(fields::pairs(&map)));
                 Ok(BodyEvent::End(block.transpose()?.unwrap_or_default()))
@@ -68,12 +71,13 @@ pub(crate) struct StreamWriter {
     stream: SendStream<Bytes>,
     wait: Duration,
     ended: bool,
+    alarm: Alarm,
 }
 
 impl StreamWriter {
     /// Over a stream whose head was sent; `ended` says that nothing follows.
     pub(crate) const fn new(stream: SendStream<Bytes>, waits: Waits, ended: bool) -> Self {
-        Self { stream, wait: waits.write, ended }
+        Self { stream, wait: waits.write, ended, alarm: Alarm::new() }
     }
 
     /// Sends a piece as the peer's window opens.
@@ -85,10 +89,10 @@ impl StreamWriter {
         while !left.is_empty() {
             self.stream.reserve_capacity(left.len());
             let capacity = poll_fn(|cx| self.stream.poll_capacity(cx));
-            let granted = match fast_timeout(self.wait, capacity).await {
-                Err(_) => return Err(WriteError::TimedOut),
-                Ok(None) => return Err(WriteError::Io(io::ErrorKind::BrokenPipe.into())),
-                Ok(Some(granted)) => granted.map_err(write_error)?,
+            let granted = match self.alarm.within(self.wait, capacity).await {
+                None => return Err(WriteError::TimedOut),
+                Some(None) => return Err(WriteError::Io(io::ErrorKind::BrokenPipe.into())),
+                Some(Some(granted)) => granted.map_err(write_error)?,
             };
             let piece = left.split_to(granted.min(left.len()));
             self.stream.send_data(piece, false).map_err(write_error)?;
@@ -142,8 +146,4 @@ fn io_error(error: h2::Error) -> io::Error {
     } else {
         io::Error::new(io::ErrorKind::ConnectionReset, error)
     }
-}
-
-async fn within<T>(wait: Duration, work: impl Future<Output = T>) -> Result<T, ReadError> {
-    fast_timeout(wait, work).await.map_err(|_| ReadError::TimedOut)
 }
