@@ -20,7 +20,6 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::compile::Context;
 use config::source::{SourceState, Watched};
 use discovery::catalog::Offers;
 use discovery::catalog::server::Server;
@@ -230,7 +229,7 @@ fn start_model(
 ) -> anyhow::Result<watch::Receiver<Offers>> {
     let Shared { settings, published, metrics, refused, .. } = shared;
     let model = model::Model::new(
-        Context::new(&settings.namespace),
+        source.compiler.clone(),
         settings.trust_domain.clone(),
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
     );

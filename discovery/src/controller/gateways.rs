@@ -1,8 +1,9 @@
 //! The leader's work for Gateways: their Services, role bindings and conditions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use config::compile::{Compiled, Context, compile};
+use config::compile::{Compiled, Compiler};
 use config::gateway_service::{
     self, FINALIZER, RoleBindingSettings, SECRET_READER, ServiceSettings, plan_role_bindings,
 };
@@ -36,7 +37,7 @@ pub struct Objects {
 /// The work for Gateways.
 #[derive(Clone, Debug)]
 pub struct Work {
-    context: Context,
+    compiler: Compiler,
     objects: Option<Objects>,
     /// The role bindings that were written, and when.
     bound: BTreeMap<Name, Timestamp>,
@@ -46,8 +47,8 @@ pub struct Work {
 
 impl Work {
     /// The work; without `objects` it is conditions alone, as for a directory.
-    pub const fn new(context: Context, objects: Option<Objects>) -> Self {
-        Self { context, objects, bound: BTreeMap::new(), unbound: BTreeMap::new() }
+    pub const fn new(compiler: Compiler, objects: Option<Objects>) -> Self {
+        Self { compiler, objects, bound: BTreeMap::new(), unbound: BTreeMap::new() }
     }
 
     fn bindings(&mut self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
@@ -81,20 +82,20 @@ impl Work {
 }
 
 impl Gateways for Work {
-    type View = Compiled;
+    type View = Arc<Compiled>;
 
-    fn look(&self, seen: &Seen<'_>) -> Compiled {
-        compile(seen.resources, &self.context)
+    fn look(&self, seen: &Seen<'_>) -> Arc<Compiled> {
+        self.compiler.compile(seen.resources)
     }
 
-    fn owners(&self, compiled: &Compiled) -> BTreeMap<PortOwner, Name> {
+    fn owners(&self, compiled: &Arc<Compiled>) -> BTreeMap<PortOwner, Name> {
         compiled.wanted_ports.iter().cloned().collect()
     }
 
     fn round(
         &mut self,
         seen: &Seen<'_>,
-        compiled: Compiled,
+        compiled: Arc<Compiled>,
         _: &Ports,
     ) -> (Vec<Change>, Vec<StatusPatch>) {
         let mut changes = self.bindings(seen, &compiled);
@@ -106,7 +107,7 @@ impl Gateways for Work {
         let reports = seen.reports.values();
         let bound = reports.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
         let observed = status::Observed { bound: bound.collect(), addresses: planned.addresses };
-        let context = (&self.context, seen.now);
+        let context = (self.compiler.context(), seen.now);
         let patches = status::patches(seen.resources, &compiled.verdicts, &observed, context);
         (changes, patches.into_iter().map(patch).collect())
     }

@@ -1,5 +1,6 @@
 //! What is made for a Gateway, and when it goes.
 
+use config::compile::Context;
 use config::resources::Slices;
 use serde_json::json;
 
@@ -44,7 +45,10 @@ fn work(objects: bool) -> Work {
     };
     let service_accounts = vec![Name::new(SYSTEM, "spanway-gateway")];
     let bindings = RoleBindingSettings { service_accounts, namespaces: None };
-    Work::new(Context::new(SYSTEM), objects.then_some(Objects { services, bindings }))
+    Work::new(
+        Compiler::new(Context::new(SYSTEM)),
+        objects.then_some(Objects { services, bindings }),
+    )
 }
 
 /// A round in words, at this second.
@@ -84,7 +88,7 @@ fn round(work: &mut Work, resources: &Resources, second: i64) -> Vec<String> {
 #[test]
 fn listener_ports_are_owned_by_their_gateway() {
     let work = work(true);
-    let compiled = compile(&resources(), &Context::new(SYSTEM));
+    let compiled = work.compiler.compile(&resources());
     let owners = work.owners(&compiled);
     let owner = PortOwner { uid: "edge-uid".into(), port: 80 };
     assert_eq!(owners.get(&owner), Some(&Name::new("shop", "edge")));
