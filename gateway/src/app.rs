@@ -230,7 +230,10 @@ fn start_model(
     let Shared { settings, published, metrics, refused, .. } = shared;
     let model = model::Model::new(
         source.compiler.clone(),
-        settings.trust_domain.clone(),
+        model::Identity {
+            cluster: Arc::clone(&settings.cluster),
+            trust_domain: settings.trust_domain.clone(),
+        },
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
     );
     let followers = links::Followers::new(

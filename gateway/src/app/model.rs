@@ -16,7 +16,7 @@ use config::resources::{Resources, Slices, Versions};
 use config::table::{PortServes, RoutingTable, SniAction};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
-use discovery::link::{Link, LinkRejection, links};
+use discovery::link::{Link, LinkRejection, Own, links};
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use rustls_pki_types::pem::PemObject;
@@ -51,10 +51,19 @@ pub struct Derived {
     pub faults: Arc<[Fault]>,
 }
 
+/// Who this cluster is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// Its name.
+    pub(super) cluster: Arc<str>,
+    /// Its trust domain.
+    pub(super) trust_domain: TrustDomain,
+}
+
 /// The state between two snapshots.
 pub(super) struct Model {
     compiler: Compiler,
-    pub(super) own: TrustDomain,
+    pub(super) own: Identity,
     pub(super) published: Arc<Published>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusals: Refusals,
@@ -77,7 +86,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(
         compiler: Compiler,
-        own: TrustDomain,
+        own: Identity,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
     ) -> Self {
         Self {
@@ -146,12 +155,12 @@ impl Model {
         }
         self.take_mirrors(&mut touched);
         self.derived.compiled = self.compiler.compile(&now);
-        let (sound, rejected) =
-            links(&now.cluster_links.valid, &self.own, &|wanted: &BundleRef| {
-                let name = Name::new(&self.compiler.context().namespace, &wanted.name);
-                let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
-                data.get(wanted.key()).map(|text| text.as_str().into())
-            });
+        let own = Own { cluster: &self.own.cluster, trust_domain: &self.own.trust_domain };
+        let (sound, rejected) = links(&now.cluster_links.valid, own, &|wanted: &BundleRef| {
+            let name = Name::new(&self.compiler.context().namespace, &wanted.name);
+            let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
+            data.get(wanted.key()).map(|text| text.as_str().into())
+        });
         self.derived.links = sound.into();
         self.derived.rejected_links = rejected.into();
         self.held.get_or_insert_with(Instant::now);
@@ -331,7 +340,7 @@ impl Model {
         };
         let certificates = &self.derived.compiled.certificates;
         credentials::Inputs {
-            own: self.own.clone(),
+            own: self.own.trust_domain.clone(),
             svid: self.svid.clone(),
             links: self.derived.links.iter().map(trust).collect(),
             certificates: certificates.iter().map(|(name, it)| (name.clone(), pem(it))).collect(),

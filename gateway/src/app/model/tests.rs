@@ -19,7 +19,10 @@ impl World {
         let metrics = Arc::new(Metrics::new().expect("no name is used twice"));
         let model = Model::new(
             Compiler::new(Context::new("spanway-system")),
-            "east.example".parse().expect("it is one"),
+            Identity {
+                cluster: "east".into(),
+                trust_domain: "east.example".parse().expect("it is one"),
+            },
             (Arc::clone(&published), metrics, Refusals::ignored()),
         );
         Self { model, published, resources: Resources::default(), slices: Slices::default() }
