@@ -96,7 +96,7 @@ impl Gateways for Work {
         &mut self,
         seen: &Seen<'_>,
         compiled: Arc<Compiled>,
-        _: &Ports,
+        ports: &Ports,
     ) -> (Vec<Change>, Vec<StatusPatch>) {
         let mut changes = self.bindings(seen, &compiled);
         let planned = self.objects.as_ref().map(|objects| {
@@ -106,7 +106,15 @@ impl Gateways for Work {
         changes.extend(services(seen.resources, &planned));
         let reports = seen.reports.values();
         let bound = reports.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
-        let observed = status::Observed { bound: bound.collect(), addresses: planned.addresses };
+        let exhausted = ports.exhausted.iter().map(|owner| {
+            let sentence = seen.settings.range.exhausted(owner.port);
+            (owner.clone(), sentence)
+        });
+        let observed = status::Observed {
+            bound: bound.collect(),
+            exhausted: exhausted.collect(),
+            addresses: planned.addresses,
+        };
         let context = (self.compiler.context(), seen.now);
         let patches = status::patches(seen.resources, &compiled.verdicts, &observed, context);
         (changes, patches.into_iter().map(patch).collect())

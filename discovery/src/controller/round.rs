@@ -356,8 +356,7 @@ fn allot(
         Some(Problem { import: standing.import().clone(), reason, message })
     };
     let exhausted = allotment.exhausted.iter().filter_map(|owner| {
-        let message = format!("no container port is left for port {}", owner.port);
-        problem(owner, PORTS_EXHAUSTED, message)
+        problem(owner, PORTS_EXHAUSTED, seen.settings.range.exhausted(owner.port))
     });
     let failures = seen
         .reports

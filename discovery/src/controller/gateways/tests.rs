@@ -53,6 +53,26 @@ fn work(objects: bool) -> Work {
 
 /// A round in words, at this second.
 fn round(work: &mut Work, resources: &Resources, second: i64) -> Vec<String> {
+    let (changes, patches) = decided(work, resources, (&Ports::default(), second));
+    let verb = |change: &Change| match change {
+        Change::Create(_) => "create",
+        Change::Apply(_) => "apply",
+        Change::Replace(_) | Change::Release(_) => "replace",
+        Change::Delete(_) => "delete",
+    };
+    let changes = changes.iter().map(|change| {
+        let ObjectRef { kind, name } = change.reference();
+        format!("{} {kind} in {}", verb(change), name.namespace)
+    });
+    let patches = patches.iter().map(|patch| format!("status of {}", patch.object));
+    changes.chain(patches).collect()
+}
+
+fn decided(
+    work: &mut Work,
+    resources: &Resources,
+    (ports, second): (&Ports, i64),
+) -> (Vec<Change>, Vec<StatusPatch>) {
     let settings = Settings {
         cluster: "east".into(),
         trust_domain: "east.example".parse().unwrap(),
@@ -70,19 +90,20 @@ fn round(work: &mut Work, resources: &Resources, second: i64) -> Vec<String> {
         now: Timestamp::from_second(second).unwrap(),
     };
     let view = work.look(&seen);
-    let (changes, patches) = work.round(&seen, view, &Ports::default());
-    let verb = |change: &Change| match change {
-        Change::Create(_) => "create",
-        Change::Apply(_) => "apply",
-        Change::Replace(_) | Change::Release(_) => "replace",
-        Change::Delete(_) => "delete",
-    };
-    let changes = changes.iter().map(|change| {
-        let ObjectRef { kind, name } = change.reference();
-        format!("{} {kind} in {}", verb(change), name.namespace)
-    });
-    let patches = patches.iter().map(|patch| format!("status of {}", patch.object));
-    changes.chain(patches).collect()
+    work.round(&seen, view, ports)
+}
+
+#[test]
+fn a_listener_without_a_port_is_told_the_range_and_the_setting() {
+    let exhausted = vec![PortOwner { uid: "edge-uid".into(), port: 80 }];
+    let ports = Ports { exhausted, ..Ports::default() };
+    let (_, patches) = decided(&mut work(true), &resources(), (&ports, 0));
+    let gateway = patches.iter().find(|patch| patch.object.kind == Kind::Gateway).unwrap();
+    let conditions = gateway.status["listeners"][0]["conditions"].as_array().unwrap();
+    let programmed = conditions.iter().find(|one| one["type"] == "Programmed").unwrap();
+    assert_eq!(programmed["reason"], "NoResources");
+    let message = programmed["message"].as_str().unwrap();
+    assert!(message.contains("20000-31999") && message.contains("--ports"), "{message}");
 }
 
 #[test]
