@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,7 @@ pub struct Resources {
     pub namespaces: Objects<Namespace>,
     pub pods: Objects<Pod>,
     pub reference_grants: Objects<ReferenceGrant>,
+    pub role_bindings: Objects<RoleBinding>,
     pub secrets: Objects<Secret>,
     pub service_exports: Objects<ServiceExport>,
     pub service_imports: Objects<ServiceImport>,
@@ -95,12 +97,13 @@ impl Resources {
             Kind::Namespace => self.namespaces.apply(kind, name, object),
             Kind::Pod => self.pods.apply(kind, name, object),
             Kind::ReferenceGrant => self.reference_grants.apply(kind, name, object),
+            Kind::RoleBinding => self.role_bindings.apply(kind, name, object),
             Kind::Secret => self.secrets.apply(kind, name, object),
             Kind::Service => self.services.apply(kind, name, object),
             Kind::ServiceExport => self.service_exports.apply(kind, name, object),
             Kind::ServiceImport => self.service_imports.apply(kind, name, object),
             Kind::TlsRoute => self.tls_routes.apply(kind, name, object),
-            Kind::EndpointSlice | Kind::Lease | Kind::RoleBinding => false,
+            Kind::EndpointSlice | Kind::Lease => false,
         };
         self.note(kind, differs);
     }
@@ -117,12 +120,13 @@ impl Resources {
             Kind::Namespace => self.namespaces.break_off(name, broken),
             Kind::Pod => self.pods.break_off(name, broken),
             Kind::ReferenceGrant => self.reference_grants.break_off(name, broken),
+            Kind::RoleBinding => self.role_bindings.break_off(name, broken),
             Kind::Secret => self.secrets.break_off(name, broken),
             Kind::Service => self.services.break_off(name, broken),
             Kind::ServiceExport => self.service_exports.break_off(name, broken),
             Kind::ServiceImport => self.service_imports.break_off(name, broken),
             Kind::TlsRoute => self.tls_routes.break_off(name, broken),
-            Kind::EndpointSlice | Kind::Lease | Kind::RoleBinding => false,
+            Kind::EndpointSlice | Kind::Lease => false,
         };
         self.note(object.kind, differs);
     }
@@ -139,12 +143,13 @@ impl Resources {
             Kind::Namespace => self.namespaces.remove(name),
             Kind::Pod => self.pods.remove(name),
             Kind::ReferenceGrant => self.reference_grants.remove(name),
+            Kind::RoleBinding => self.role_bindings.remove(name),
             Kind::Secret => self.secrets.remove(name),
             Kind::Service => self.services.remove(name),
             Kind::ServiceExport => self.service_exports.remove(name),
             Kind::ServiceImport => self.service_imports.remove(name),
             Kind::TlsRoute => self.tls_routes.remove(name),
-            Kind::EndpointSlice | Kind::Lease | Kind::RoleBinding => false,
+            Kind::EndpointSlice | Kind::Lease => false,
         };
         self.note(object.kind, was_there);
     }
@@ -161,9 +166,9 @@ impl Resources {
         }
     }
 
-    /// Pods are the leader's alone: nothing is compiled from them.
+    /// Pods and `RoleBinding`s are the leader's alone: nothing is compiled from them.
     fn note(&mut self, kind: Kind, differs: bool) {
-        if differs && kind != Kind::Pod {
+        if differs && !matches!(kind, Kind::Pod | Kind::RoleBinding) {
             self.revision = Revision::default();
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use serde_json::Value;
@@ -66,7 +67,7 @@ stated!(
     ClusterLink, Gateway, GatewayClass, HttpRoute, Namespace, Pod, Service, ServiceExport,
     ServiceImport, TlsRoute => |object| object.status = None
 );
-stated!(ConfigMap, ReferenceGrant, Secret => |_| {});
+stated!(ConfigMap, ReferenceGrant, RoleBinding, Secret => |_| {});
 
 impl Broken {
     /// Whether both are wrong in the same way and ask for the same.

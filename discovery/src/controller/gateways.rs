@@ -1,6 +1,6 @@
 //! The leader's work for Gateways: their Services, role bindings and conditions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::compile::{Compiled, Compiler};
@@ -12,7 +12,6 @@ use config::model::{Kind, Name, ObjectRef};
 use config::resources::Resources;
 use config::status;
 use config::table::PortOwner;
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,9 +20,6 @@ use crate::plan::{Change, Doomed, Object};
 use crate::status::StatusPatch;
 
 use super::round::{Gateways, Ports, Seen};
-
-/// How long a role binding counts as there without being written again: nobody watches them.
-const BINDING_HOLDS: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is made beside the conditions, in a Kubernetes cluster.
 #[derive(Clone, Debug)]
@@ -39,43 +35,31 @@ pub struct Objects {
 pub struct Work {
     compiler: Compiler,
     objects: Option<Objects>,
-    /// The role bindings that were written, and when.
-    bound: BTreeMap<Name, Timestamp>,
-    /// Those that were deleted since, and when they were first.
-    unbound: BTreeMap<Name, Timestamp>,
 }
 
 impl Work {
     /// The work; without `objects` it is conditions alone, as for a directory.
     pub const fn new(compiler: Compiler, objects: Option<Objects>) -> Self {
-        Self { compiler, objects, bound: BTreeMap::new(), unbound: BTreeMap::new() }
+        Self { compiler, objects }
     }
 
-    fn bindings(&mut self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
+    fn bindings(&self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
         let Some(objects) = &self.objects else { return Vec::new() };
-        let now = seen.now;
-        let fresh = |at: &Timestamp| now.duration_since(*at) < BINDING_HOLDS;
-        let known: BTreeSet<Name> = self.bound.keys().cloned().collect();
-        for name in plan_role_bindings(&compiled.wanted, &known, &objects.bindings).delete {
-            self.bound.remove(&name);
-            self.unbound.insert(name, now);
-        }
-        let held: BTreeSet<Name> =
-            self.bound.iter().filter(|(_, at)| fresh(at)).map(|(name, _)| name.clone()).collect();
-        let missing = plan_role_bindings(&compiled.wanted, &held, &objects.bindings).apply;
-        self.unbound.retain(|_, at| fresh(at));
+        let standing = &seen.resources.role_bindings;
+        let plan = plan_role_bindings(&compiled.wanted, standing, &objects.bindings);
         let mut changes = Vec::new();
-        for binding in &missing {
+        for binding in &plan.apply {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let name = Name::new(namespace, SECRET_READER);
             changes.extend(object(Kind::RoleBinding, &name, binding).map(Change::Apply));
-            self.unbound.remove(&name);
-            self.bound.insert(name, now);
         }
-        // Again and again for a while: whether a deletion came through is not seen.
-        changes.extend(self.unbound.keys().map(|name| {
-            let reference = ObjectRef::new(Kind::RoleBinding, name.clone());
-            Change::Delete(Doomed { reference, uid: None, resource_version: None })
+        let held = |name: &Name| standing.get(name).map(|held| (name.clone(), &held.metadata));
+        changes.extend(plan.delete.iter().filter_map(held).map(|(name, metadata)| {
+            Change::Delete(Doomed {
+                reference: ObjectRef::new(Kind::RoleBinding, name),
+                uid: metadata.uid.clone(),
+                resource_version: metadata.resource_version.clone(),
+            })
         }));
         changes
     }

@@ -56,7 +56,7 @@ pub(super) async fn open(
                 Client::try_default().await.context("there is no cluster to connect to")?;
             let options = Options {
                 namespace: Arc::clone(&settings.namespace),
-                pods: settings.role.controls(),
+                controls: settings.role.controls(),
             };
             let (source, watched) = Kubernetes::new(client.clone(), options, wanted.subscribe());
             tasks.spawn(source.run(stop.clone()));
