@@ -13,7 +13,7 @@ use config::marks::Standing;
 use config::model::identity::TrustDomain;
 use config::model::{BackendKey, Kind, LinkName, Name, ObjectRef};
 use config::resources::{Resources, Slices, Versions};
-use config::table::{PortServes, RoutingTable, SniAction};
+use config::table::{PortOwner, PortServes, RoutingTable, SniAction};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
 use discovery::link::{Link, LinkRejection, Own, links};
@@ -39,6 +39,8 @@ const FIRST_SLICES_WAIT: Duration = Duration::from_secs(1);
 pub struct Derived {
     /// What was compiled last, published or held back.
     pub compiled: Arc<Compiled>,
+    /// Who is to have a port: listeners, and the ports of Services of ours.
+    pub owners: Arc<BTreeSet<PortOwner>>,
     /// The links that are sound.
     pub links: Arc<[Link]>,
     /// Those that are not.
@@ -155,6 +157,7 @@ impl Model {
         }
         self.take_mirrors(&mut touched);
         self.derived.compiled = self.compiler.compile(&now);
+        self.derived.owners = owners(&now, &self.derived.compiled).into();
         let own = Own { cluster: &self.own.cluster, trust_domain: &self.own.trust_domain };
         let (sound, rejected) = links(&now.cluster_links.valid, own, &|wanted: &BundleRef| {
             let name = Name::new(&self.compiler.context().namespace, &wanted.name);
@@ -356,6 +359,11 @@ fn changed<T: PartialEq>(old: &OrdMap<Name, T>, new: &OrdMap<Name, T>, into: &mu
         | DiffItem::Remove(name, _)
         | DiffItem::Update { new: (name, _), .. } => name.clone(),
     }));
+}
+
+fn owners(resources: &Resources, compiled: &Compiled) -> BTreeSet<PortOwner> {
+    let of_services = discovery::plan::owners(&resources.services.valid).into_keys();
+    of_services.chain(compiled.wanted_ports.iter().map(|(owner, _)| owner.clone())).collect()
 }
 
 fn namespace_labels(resources: &Resources) -> NamespaceLabels {
