@@ -177,10 +177,16 @@ impl App {
         &self.views
     }
 
-    /// Leaves without a call that breaks, then ends.
-    pub async fn leave(mut self) -> usize {
+    /// Leaves without a call that breaks, then ends. Returns how many connections it broke off.
+    pub async fn leave(self) -> usize {
+        let settle = self.views.settings.drain.settle;
+        self.leave_once(async move { tokio::time::sleep(settle).await }).await
+    }
+
+    /// The same; nodes have followed when `settled` ends, and it accepts until then.
+    pub async fn leave_once(mut self, settled: impl Future<Output = ()>) -> usize {
         let drain = self.views.settings.drain;
-        let limits = Limits { leaving: drain.leave, settling: drain.settle, draining: drain.drain };
+        let limits = Limits { leaving: drain.leave, draining: drain.drain };
         let mut word = self.word.clone();
         let carries = self.views.settings.role.carries();
         let removed = async {
@@ -188,7 +194,7 @@ impl App {
                 std::future::pending::<()>().await;
             }
         };
-        let left = if carries { self.drain.run(limits, removed).await } else { 0 };
+        let left = if carries { self.drain.run(limits, removed, settled).await } else { 0 };
         self.end().await;
         left
     }
