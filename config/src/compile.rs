@@ -7,6 +7,7 @@ mod attach;
 mod backend;
 mod certificate;
 mod client_auth;
+mod compiler;
 mod filter;
 mod gateway;
 mod grant;
@@ -27,6 +28,7 @@ use crate::table::{PortOwner, RoutingTable};
 use crate::verdict::Verdicts;
 
 pub use self::certificate::CertificatePem;
+pub use self::compiler::Compiler;
 pub use self::gateway::is_ours;
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! What was read from the source, object by object: what `compile` sees.
 
 mod read;
+mod revision;
 mod slices;
 
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
+use serde::de::DeserializeOwned;
 
 use crate::api::{
     ClusterLink, Gateway, GatewayClass, HttpRoute, ReferenceGrant, ServiceExport, ServiceImport,
@@ -15,7 +18,10 @@ use crate::api::{
 };
 use crate::model::{Kind, Name, ObjectRef};
 
+use self::revision::Stated;
+
 pub use self::read::{check, name_of, version_of};
+pub use self::revision::Revision;
 pub use self::slices::{ServiceSlices, Slices};
 
 /// Everything that was read but for `EndpointSlice`s, which change often and recompile nothing.
@@ -31,6 +37,7 @@ pub struct Resources {
     pub namespaces: Objects<Namespace>,
     pub pods: Objects<Pod>,
     pub reference_grants: Objects<ReferenceGrant>,
+    pub role_bindings: Objects<RoleBinding>,
     pub secrets: Objects<Secret>,
     pub service_exports: Objects<ServiceExport>,
     pub service_imports: Objects<ServiceImport>,
@@ -38,6 +45,7 @@ pub struct Resources {
     pub tls_routes: Objects<TlsRoute>,
     /// The highest object version seen of each kind, deletions included.
     pub versions: Versions,
+    revision: Revision,
 }
 
 /// The objects of one kind. An object that cannot be read is known by its name and the reason.
@@ -80,7 +88,7 @@ impl Resources {
     pub fn apply(&mut self, kind: Kind, object: DynamicObject) {
         let name = name_of(kind, &object);
         self.saw(kind, version_of(&object));
-        match kind {
+        let differs = match kind {
             Kind::ClusterLink => self.cluster_links.apply(kind, name, object),
             Kind::ConfigMap => self.config_maps.apply(kind, name, object),
             Kind::Gateway => self.gateways.apply(kind, name, object),
@@ -89,19 +97,21 @@ impl Resources {
             Kind::Namespace => self.namespaces.apply(kind, name, object),
             Kind::Pod => self.pods.apply(kind, name, object),
             Kind::ReferenceGrant => self.reference_grants.apply(kind, name, object),
+            Kind::RoleBinding => self.role_bindings.apply(kind, name, object),
             Kind::Secret => self.secrets.apply(kind, name, object),
             Kind::Service => self.services.apply(kind, name, object),
             Kind::ServiceExport => self.service_exports.apply(kind, name, object),
             Kind::ServiceImport => self.service_imports.apply(kind, name, object),
             Kind::TlsRoute => self.tls_routes.apply(kind, name, object),
-            Kind::EndpointSlice | Kind::Lease | Kind::RoleBinding => {}
-        }
+            Kind::EndpointSlice | Kind::Lease => false,
+        };
+        self.note(kind, differs);
     }
 
     /// Files an object as one that cannot be read.
     pub fn break_off(&mut self, object: &ObjectRef, broken: Broken) {
         let name = object.name.clone();
-        match object.kind {
+        let differs = match object.kind {
             Kind::ClusterLink => self.cluster_links.break_off(name, broken),
             Kind::ConfigMap => self.config_maps.break_off(name, broken),
             Kind::Gateway => self.gateways.break_off(name, broken),
@@ -110,19 +120,21 @@ impl Resources {
             Kind::Namespace => self.namespaces.break_off(name, broken),
             Kind::Pod => self.pods.break_off(name, broken),
             Kind::ReferenceGrant => self.reference_grants.break_off(name, broken),
+            Kind::RoleBinding => self.role_bindings.break_off(name, broken),
             Kind::Secret => self.secrets.break_off(name, broken),
             Kind::Service => self.services.break_off(name, broken),
             Kind::ServiceExport => self.service_exports.break_off(name, broken),
             Kind::ServiceImport => self.service_imports.break_off(name, broken),
             Kind::TlsRoute => self.tls_routes.break_off(name, broken),
-            Kind::EndpointSlice | Kind::Lease | Kind::RoleBinding => {}
-        }
+            Kind::EndpointSlice | Kind::Lease => false,
+        };
+        self.note(object.kind, differs);
     }
 
     /// Forgets an object.
     pub fn remove(&mut self, object: &ObjectRef) {
         let name = &object.name;
-        match object.kind {
+        let was_there = match object.kind {
             Kind::ClusterLink => self.cluster_links.remove(name),
             Kind::ConfigMap => self.config_maps.remove(name),
             Kind::Gateway => self.gateways.remove(name),
@@ -131,13 +143,20 @@ impl Resources {
             Kind::Namespace => self.namespaces.remove(name),
             Kind::Pod => self.pods.remove(name),
             Kind::ReferenceGrant => self.reference_grants.remove(name),
+            Kind::RoleBinding => self.role_bindings.remove(name),
             Kind::Secret => self.secrets.remove(name),
             Kind::Service => self.services.remove(name),
             Kind::ServiceExport => self.service_exports.remove(name),
             Kind::ServiceImport => self.service_imports.remove(name),
             Kind::TlsRoute => self.tls_routes.remove(name),
-            Kind::EndpointSlice | Kind::Lease | Kind::RoleBinding => {}
-        }
+            Kind::EndpointSlice | Kind::Lease => false,
+        };
+        self.note(object.kind, was_there);
+    }
+
+    /// Equal for as long as no object that `compile` sees changes in more than its status.
+    pub const fn revision(&self) -> &Revision {
+        &self.revision
     }
 
     /// Notes that an object of this kind had this version.
@@ -146,16 +165,11 @@ impl Resources {
             self.versions.insert(kind, version);
         }
     }
-}
 
-impl<T: serde::de::DeserializeOwned> Objects<T> {
-    fn apply(&mut self, kind: Kind, name: Name, object: DynamicObject) {
-        match read::read(kind, object) {
-            Ok(read) => {
-                self.broken.remove(&name);
-                self.valid.insert(name, Arc::new(read));
-            }
-            Err(broken) => self.break_off(name, broken),
+    /// Pods and `RoleBinding`s are the leader's alone: nothing is compiled from them.
+    fn note(&mut self, kind: Kind, differs: bool) {
+        if differs && !matches!(kind, Kind::Pod | Kind::RoleBinding) {
+            self.revision = Revision::default();
         }
     }
 }
@@ -166,14 +180,32 @@ impl<T> Objects<T> {
         self.valid.get(name)
     }
 
-    fn break_off(&mut self, name: Name, broken: Broken) {
-        self.valid.remove(&name);
-        self.broken.insert(name, Arc::new(broken));
+    /// Whether the object asks for anything else than before.
+    fn apply(&mut self, kind: Kind, name: Name, object: DynamicObject) -> bool
+    where
+        T: DeserializeOwned + Stated,
+    {
+        match read::read(kind, object) {
+            Ok(read) => {
+                self.broken.remove(&name);
+                let differs = self.valid.get(&name).is_none_or(|known| !known.asks_like(&read));
+                self.valid.insert(name, Arc::new(read));
+                differs
+            }
+            Err(broken) => self.break_off(name, broken),
+        }
     }
 
-    fn remove(&mut self, name: &Name) {
-        self.valid.remove(name);
-        self.broken.remove(name);
+    fn break_off(&mut self, name: Name, broken: Broken) -> bool {
+        self.valid.remove(&name);
+        let differs = self.broken.get(&name).is_none_or(|known| !known.asks_like(&broken));
+        self.broken.insert(name, Arc::new(broken));
+        differs
+    }
+
+    fn remove(&mut self, name: &Name) -> bool {
+        let (valid, broken) = (self.valid.remove(name), self.broken.remove(name));
+        valid.is_some() || broken.is_some()
     }
 }
 

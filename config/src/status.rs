@@ -33,11 +33,17 @@ const OF_PARENT: [&str; 3] = ["Accepted", "ResolvedRefs", "PartiallyInvalid"];
 /// The condition types of a class that are ours.
 const OF_CLASS: [&str; 1] = ["Accepted"];
 
+/// The reason of a Gateway, and of its listener, for which no container port is left: time alone
+/// does not help, as it does with `Pending`.
+const NO_RESOURCES: &str = "NoResources";
+
 /// What the gateways and the load balancers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The ports that gateways have bound, each for this owner.
     pub bound: BTreeSet<PortOwner>,
+    /// The owners for which no container port is left, each with a sentence.
+    pub exhausted: BTreeMap<PortOwner, String>,
     /// The addresses of each Gateway.
     pub addresses: BTreeMap<Name, Vec<Address>>,
 }
@@ -211,7 +217,10 @@ fn listener_programmed(listener: &ListenerVerdict, observed: &Observed) -> Condi
         return no("Invalid", "the listener is not valid, or what it refers to is not");
     };
     if listener.container_port.is_none() {
-        return no("Pending", "no container port is allotted yet");
+        return match observed.exhausted.get(owner) {
+            Some(sentence) => no(NO_RESOURCES, sentence),
+            None => no("Pending", "no container port is allotted yet"),
+        };
     }
     if !observed.bound.contains(owner) {
         return no("Pending", "no gateway reports that it has bound the port");
@@ -227,6 +236,9 @@ fn gateway_programmed(
     let no = |reason, message: &str| Condition::no("Programmed", &Rejected::new(reason, message));
     if !verdict.accepted || listeners.iter().all(|one| one.reason == "Invalid") {
         return no("Invalid", "no listener can be served");
+    }
+    if let Some(without) = listeners.iter().find(|one| one.reason == NO_RESOURCES) {
+        return no(NO_RESOURCES, &without.message);
     }
     if let Some(pending) = listeners.iter().find(|one| one.reason == "Pending") {
         return no("Pending", &pending.message);

@@ -56,6 +56,15 @@ pub enum Address {
     Host(Arc<str>, u16),
 }
 
+/// Who we are: no link may say that it is us.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    /// The name of our cluster.
+    pub cluster: &'a str,
+    /// Our trust domain.
+    pub trust_domain: &'a TrustDomain,
+}
+
 /// A link that is not used, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRejection {
@@ -72,6 +81,8 @@ pub struct LinkRejection {
 /// Why a link is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkReason {
+    /// It names our own cluster.
+    OwnCluster,
     /// No address, too many, or one that is none.
     InvalidAddress,
     /// No trust domain, or one that SPIFFE does not allow.
@@ -92,6 +103,7 @@ impl LinkReason {
     /// The reason as it stands in a condition.
     pub const fn label(self) -> &'static str {
         match self {
+            Self::OwnCluster => "OwnCluster",
             Self::InvalidAddress => "InvalidAddress",
             Self::InvalidTrustDomain => "InvalidTrustDomain",
             Self::OwnTrustDomain => "OwnTrustDomain",
@@ -120,7 +132,7 @@ impl<F: Fn(&BundleRef) -> Option<Arc<str>>> Bundles for F {
 /// over.
 pub fn links(
     objects: &OrdMap<Name, Arc<ClusterLink>>,
-    own: &TrustDomain,
+    own: Own<'_>,
     bundles: &impl Bundles,
 ) -> (Vec<Link>, Vec<LinkRejection>) {
     let mut by_age: Vec<_> = objects.iter().collect();
@@ -175,16 +187,20 @@ fn alone(
 fn read(
     name: &Name,
     object: &ClusterLink,
-    own: &TrustDomain,
+    own: Own<'_>,
     bundles: &impl Bundles,
 ) -> Result<Link, Invalid> {
     let spec = &object.spec;
+    if object.cluster() == own.cluster {
+        let message = format!("the cluster {} is this cluster itself", own.cluster);
+        return Err((LinkReason::OwnCluster, message));
+    }
     let trust_domain: TrustDomain = spec
         .trust_domain
         .parse()
         .map_err(|why| (LinkReason::InvalidTrustDomain, format!("{why}")))?;
-    if trust_domain == *own {
-        let message = format!("the trust domain {own} is that of this cluster itself");
+    if trust_domain == *own.trust_domain {
+        let message = format!("the trust domain {trust_domain} is that of this cluster itself");
         return Err((LinkReason::OwnTrustDomain, message));
     }
     Ok(Link {

@@ -1,6 +1,7 @@
 //! Allots container ports to Gateways and to the ports of our Services.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use config::marks::{MANAGED_BY, MANAGER, PORT_RECORD};
@@ -65,6 +66,20 @@ impl PortRange {
             return Err(InvalidRange::Ephemeral(first, last, ephemeral));
         }
         Ok(Self { first, last })
+    }
+
+    /// What an owner is told for whose port there is no container port.
+    pub fn exhausted(self, port: u16) -> String {
+        format!(
+            "no container port is left for port {port}: all of {self} are taken or rest, and \
+             `ports` in the chart's values, or --ports, sets the range"
+        )
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::catalog::{
     Catalog, CatalogEndpoint, CatalogPort, CatalogService, Exports, Offer, Transport,
 };
 use crate::endpoint::EndpointId;
-use crate::link::{Link, links};
+use crate::link::{Link, Own, links};
 
 /// What stands for a bundle; nobody reads it here.
 pub(crate) const BUNDLE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
@@ -151,9 +151,9 @@ pub(crate) fn cluster_link(name: &str, extra: &Value) -> (Name, Arc<ClusterLink>
 }
 
 pub(crate) fn link(name: &str, extra: &Value) -> Link {
-    let own = "own.example".parse().unwrap();
+    let own = Own { cluster: "own", trust_domain: &"own.example".parse().unwrap() };
     let objects = OrdMap::from_iter([cluster_link(name, extra)]);
-    let (mut links, rejections) = links(&objects, &own, &|_: &_| None);
+    let (mut links, rejections) = links(&objects, own, &|_: &_| None);
     assert_eq!(rejections, []);
     links.remove(0)
 }

@@ -20,7 +20,6 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::compile::Context;
 use config::source::{SourceState, Watched};
 use discovery::catalog::Offers;
 use discovery::catalog::server::Server;
@@ -178,10 +177,16 @@ impl App {
         &self.views
     }
 
-    /// Leaves without a call that breaks, then ends.
-    pub async fn leave(mut self) -> usize {
+    /// Leaves without a call that breaks, then ends. Returns how many connections it broke off.
+    pub async fn leave(self) -> usize {
+        let settle = self.views.settings.drain.settle;
+        self.leave_once(async move { tokio::time::sleep(settle).await }).await
+    }
+
+    /// The same; nodes have followed when `settled` ends, and it accepts until then.
+    pub async fn leave_once(mut self, settled: impl Future<Output = ()>) -> usize {
         let drain = self.views.settings.drain;
-        let limits = Limits { leaving: drain.leave, settling: drain.settle, draining: drain.drain };
+        let limits = Limits { leaving: drain.leave, draining: drain.drain };
         let mut word = self.word.clone();
         let carries = self.views.settings.role.carries();
         let removed = async {
@@ -189,7 +194,7 @@ impl App {
                 std::future::pending::<()>().await;
             }
         };
-        let left = if carries { self.drain.run(limits, removed).await } else { 0 };
+        let left = if carries { self.drain.run(limits, removed, settled).await } else { 0 };
         self.end().await;
         left
     }
@@ -230,8 +235,11 @@ fn start_model(
 ) -> anyhow::Result<watch::Receiver<Offers>> {
     let Shared { settings, published, metrics, refused, .. } = shared;
     let model = model::Model::new(
-        Context::new(&settings.namespace),
-        settings.trust_domain.clone(),
+        source.compiler.clone(),
+        model::Identity {
+            cluster: Arc::clone(&settings.cluster),
+            trust_domain: settings.trust_domain.clone(),
+        },
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
     );
     let followers = links::Followers::new(

@@ -61,8 +61,6 @@ impl Phase {
 pub struct Limits {
     /// Until the leader has confirmed our removal from the slices.
     pub leaving: Duration,
-    /// After it, for the rules on every node to follow (kube-proxy).
-    pub settling: Duration,
     /// For what is under way.
     pub draining: Duration,
 }
@@ -124,15 +122,21 @@ impl Drain {
         });
     }
 
-    /// Goes through all phases. `removed` ends when nobody names us any more. Returns how many
+    /// Goes through all phases. `removed` ends when nobody names us any more; `settled`, which is
+    /// asked after it, when the rules on every node have followed (kube-proxy). Returns how many
     /// connections had to be broken off.
-    pub async fn run(&self, limits: Limits, removed: impl Future<Output = ()>) -> usize {
+    pub async fn run(
+        &self,
+        limits: Limits,
+        removed: impl Future<Output = ()>,
+        settled: impl Future<Output = ()>,
+    ) -> usize {
         self.advance(Phase::Leaving);
         let confirmed = tokio::time::timeout(limits.leaving, removed).await.is_ok();
         if !confirmed {
             tracing::warn!(after = ?limits.leaving, "nobody confirmed that we left the slices");
         }
-        tokio::time::sleep(limits.settling).await;
+        settled.await;
         self.advance(Phase::Draining);
         let quiet = tokio::time::timeout(limits.draining, self.state.none()).await.is_ok();
         let left = self.state.open.load(Relaxed);

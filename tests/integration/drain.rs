@@ -41,19 +41,18 @@ async fn an_idle_connection_is_closed_and_a_request_under_way_finishes() {
 #[tokio::test]
 async fn a_gateway_that_leaves_still_accepts_and_tells_clients_to_come_back_elsewhere() {
     let echo = Echo::start("ok").await;
-    let cluster = Cluster::start_with("east", &front(echo.address), |settings| {
-        settings.drain.settle = std::time::Duration::from_secs(2);
-    })
-    .await;
+    let cluster = Cluster::start("east", &front(echo.address)).await;
     let address = cluster.port("infra/gw", 80).await;
     let mut readiness = cluster.views().readiness.clone();
-    let leaving = tokio::spawn(cluster.app.leave());
+    let (settled, asked) = tokio::sync::oneshot::channel();
+    let leaving = tokio::spawn(cluster.app.leave_once(async { drop(asked.await) }));
     readiness.wait_for(|now| now.leaving).await.expect("it says so");
     let mut late = connect(address).await;
     late.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = late.answer().await;
     assert_eq!((answer.body.as_str(), answer.field("connection")), ("ok", Some("close")));
     assert_eq!(late.rest().await, (String::new(), Ending::Clean));
+    settled.send(()).expect("it waits for it");
     assert_eq!(leaving.await.expect("no panic"), 0);
     let refused = || std::net::TcpStream::connect(address).is_err();
     eventually("nobody listens", refused).await;

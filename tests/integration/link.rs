@@ -183,17 +183,15 @@ async fn a_far_gateway_with_another_authority_is_not_believed() {
 async fn connections_through_a_gateway_that_drains_are_left() {
     let echo = Echo::start("from west").await;
     let yaml = service("web", "", &[echo.address]) + &export("web");
-    let west = Cluster::start_with("west", &yaml, |settings| {
-        // It is the only one, and must not be gone before the last request below.
-        settings.drain.settle = std::time::Duration::from_secs(4);
-    })
-    .await;
+    let west = Cluster::start("west", &yaml).await;
     let east = Cluster::start("east", "").await;
     join(&east, &west).await;
     let mut client = connect(east.port("shop/web", 80).await).await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.answer().await.body, "from west");
-    let leaving = tokio::spawn(west.app.leave());
+    // It is the only one, and must not be gone before the last request below.
+    let (settled, asked) = tokio::sync::oneshot::channel();
+    let leaving = tokio::spawn(west.app.leave_once(async { drop(asked.await) }));
     east.until("the gateway of west drains", |now| {
         now.endpoints
             .links
@@ -208,6 +206,7 @@ async fn connections_through_a_gateway_that_drains_are_left() {
         assert_eq!((answer.status(), answer.body.as_str()), (200, "from west"));
         assert_eq!(echo.connections(), number);
     }
+    settled.send(()).expect("it waits for it");
     assert_eq!(leaving.await.expect("it leaves"), 0, "nothing had to be broken off");
     east.end().await;
 }

@@ -6,5 +6,6 @@ mod http1;
 mod http2;
 mod link;
 mod mirrored;
+mod ready;
 mod routing;
 mod tls;

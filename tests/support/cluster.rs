@@ -99,21 +99,24 @@ impl Cluster {
         eventually(what, || holds(&self.snapshot())).await;
     }
 
+    /// Where `namespace/name` listens for its `port`, if it does.
+    pub fn listening(&self, owner: &str, port: u16) -> Option<SocketAddr> {
+        let snapshot = self.snapshot();
+        let mut ports = snapshot.table.ports.iter();
+        let is = |it: &config::table::Port| it.owner.port == port && it.name.to_string() == owner;
+        let found = ports.find(|(_, it)| is(it));
+        let address = found.map(|(number, _)| SocketAddr::new(self.address, *number));
+        address.filter(|address| listens(*address))
+    }
+
     /// Where `namespace/name` listens for its `port`, once it does.
     pub async fn port(&self, owner: &str, port: u16) -> SocketAddr {
-        let found = || {
-            let snapshot = self.snapshot();
-            let mut ports = snapshot.table.ports.iter();
-            let is =
-                |it: &config::table::Port| it.owner.port == port && it.name.to_string() == owner;
-            ports.find(|(_, it)| is(it)).map(|(number, _)| SocketAddr::new(self.address, *number))
-        };
         let known = || {
             self.snapshot().table.ports.values().map(|it| it.name.to_string()).collect::<Vec<_>>()
         };
         let until = Instant::now() + WAIT;
         loop {
-            if let Some(address) = found().filter(|address| listens(*address)) {
+            if let Some(address) = self.listening(owner, port) {
                 return address;
             }
             assert!(Instant::now() < until, "{owner} has no port {port}, only {:?}", known());

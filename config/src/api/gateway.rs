@@ -11,6 +11,14 @@
 //! (a redirect's status code) replaced by `pub type … = i64;`, since kopium writes enums of
 //! strings which cannot read a number, and `cargo fmt`. The enums are closed: an object with a
 //! value that they do not know must be read on its own, so that it costs only itself.
+//!
+//! `fields.txt` lists the fields of the same definitions; a test compares the types with it, field
+//! for field and value for value. After an update, print it anew:
+//!
+//! ```sh
+//! cargo run --package spanway-config --bin gateway_fields -- config/crd/standard \
+//!     > config/src/api/gateway/fields.txt
+//! ```
 
 #[expect(
     missing_docs,
@@ -59,3 +67,6 @@ pub use self::gatewayclass::GatewayClass;
 pub use self::httproute::HttpRoute;
 pub use self::referencegrant::ReferenceGrant;
 pub use self::tlsroute::TlsRoute;
+
+#[cfg(test)]
+mod tests;

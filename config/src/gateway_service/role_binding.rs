@@ -7,6 +7,7 @@ use kube::core::ObjectMeta;
 
 use crate::marks::{MANAGED_BY, MANAGER};
 use crate::model::{Kind, Name, ObjectRef};
+use crate::resources::Objects;
 
 /// The one `ClusterRole` that is bound, and the name of each `RoleBinding`.
 pub const SECRET_READER: &str = "spanway-secret-reader";
@@ -25,16 +26,18 @@ pub struct RoleBindingSettings {
 pub struct RoleBindingPlan {
     /// To be made, or made as they should be.
     pub apply: Vec<RoleBinding>,
-    /// To be deleted: nothing there is referred to any more.
+    /// To be deleted: nothing there is referred to any more, or the role is another, which a
+    /// `RoleBinding` never changes.
     pub delete: Vec<Name>,
     /// Secrets that are referred to, in namespaces where we may not read them.
     pub refused: Vec<ObjectRef>,
 }
 
-/// Plans the `RoleBinding`s for the Secrets among `wanted`; `held` are those of ours that exist.
+/// Plans the `RoleBinding`s for the Secrets among `wanted`, from those that stand. Ours are known
+/// by their mark, whoever led when they were made.
 pub fn plan_role_bindings(
     wanted: &BTreeSet<ObjectRef>,
-    held: &BTreeSet<Name>,
+    standing: &Objects<RoleBinding>,
     settings: &RoleBindingSettings,
 ) -> RoleBindingPlan {
     let mut plan = RoleBindingPlan::default();
@@ -49,10 +52,23 @@ pub fn plan_role_bindings(
     }
     let is_wanted =
         |name: &Name| &*name.name == SECRET_READER && namespaces.contains(&*name.namespace);
-    plan.delete = held.iter().filter(|name| !is_wanted(name)).cloned().collect();
-    let missing = namespaces.iter().filter(|one| !held.contains(&Name::new(one, SECRET_READER)));
-    plan.apply = missing.map(|namespace| binding(namespace, settings)).collect();
+    let ours = standing.valid.iter().filter(|(_, held)| is_ours(held));
+    plan.delete = ours.map(|(name, _)| name).filter(|name| !is_wanted(name)).cloned().collect();
+    for namespace in &namespaces {
+        let wanted = binding(namespace, settings);
+        let name = Name::new(namespace, SECRET_READER);
+        match standing.get(&name) {
+            Some(held) if held.role_ref != wanted.role_ref => plan.delete.push(name),
+            Some(held) if is_ours(held) && held.subjects == wanted.subjects => {}
+            _ => plan.apply.push(wanted),
+        }
+    }
     plan
+}
+
+fn is_ours(held: &RoleBinding) -> bool {
+    let labels = held.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|value| value == MANAGER)
 }
 
 fn binding(namespace: &str, settings: &RoleBindingSettings) -> RoleBinding {

@@ -1,6 +1,7 @@
 //! The Service of a Gateway, and leave to read Secrets.
 
-use serde_json::json;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::compile::{Context, compile};
@@ -14,7 +15,7 @@ fn settings() -> ServiceSettings {
     }
 }
 
-fn apply(resources: &mut Resources, kind: Kind, value: serde_json::Value) {
+fn apply(resources: &mut Resources, kind: Kind, value: Value) {
     resources.apply(kind, serde_json::from_value(value).unwrap());
 }
 
@@ -96,18 +97,72 @@ fn a_service_goes_with_its_gateway_and_others_stay() {
     assert_eq!((plan.delete.len(), plan.release), (0, vec![name]));
 }
 
-#[test]
-fn secrets_are_read_only_where_they_are_referred_to_and_allowed() {
-    let settings = RoleBindingSettings {
+fn secret(namespace: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, Name::new(namespace, "cert"))
+}
+
+fn role_binding_settings() -> RoleBindingSettings {
+    RoleBindingSettings {
         service_accounts: vec![Name::new("spanway", "gateway")],
         namespaces: Some(["infra".to_owned()].into()),
-    };
-    let secret = |namespace| ObjectRef::new(Kind::Secret, Name::new(namespace, "cert"));
+    }
+}
+
+/// A `RoleBinding` as we make it in this namespace.
+fn role_binding(namespace: &str) -> Value {
+    json!({
+        "metadata": {
+            "namespace": namespace, "name": SECRET_READER,
+            "labels": {"spanway.dev/managed-by": "spanway"},
+        },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": SECRET_READER,
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "gateway", "namespace": "spanway"}],
+    })
+}
+
+/// What is applied and what is deleted, by namespace, for a Secret in `infra`.
+fn planned_bindings(standing: Vec<Value>) -> (Vec<String>, Vec<String>) {
+    let mut resources = Resources::default();
+    for one in standing {
+        apply(&mut resources, Kind::RoleBinding, one);
+    }
+    let wanted = [secret("infra")].into();
+    let plan = plan_role_bindings(&wanted, &resources.role_bindings, &role_binding_settings());
+    let namespace = |one: RoleBinding| one.metadata.namespace.unwrap_or_default();
+    let deleted = plan.delete.iter().map(|name| name.namespace.to_string());
+    (plan.apply.into_iter().map(namespace).collect(), deleted.collect())
+}
+
+#[test]
+fn secrets_are_read_only_where_they_are_referred_to_and_allowed() {
     let wanted = [secret("infra"), secret("vault")].into();
-    let held = [Name::new("old", SECRET_READER)].into();
-    let plan = plan_role_bindings(&wanted, &held, &settings);
+    let none = Resources::default().role_bindings;
+    let plan = plan_role_bindings(&wanted, &none, &role_binding_settings());
     assert_eq!(plan.apply.len(), 1);
     assert_eq!(plan.apply[0].metadata.namespace.as_deref(), Some("infra"));
-    assert_eq!(plan.delete, [Name::new("old", SECRET_READER)]);
     assert_eq!(plan.refused, [secret("vault")]);
+}
+
+#[test]
+fn a_role_binding_that_another_leader_left_goes_and_a_good_one_is_not_written_again() {
+    let standing = vec![role_binding("infra"), role_binding("old")];
+    assert_eq!(planned_bindings(standing), (vec![], vec!["old".to_owned()]));
+}
+
+#[test]
+fn a_role_binding_that_somebody_changed_is_made_good_and_a_foreign_one_stays() {
+    let mut changed = role_binding("infra");
+    changed["subjects"] = json!([]);
+    let mut foreign = role_binding("old");
+    foreign["metadata"]["labels"] = json!({"spanway.dev/managed-by": "somebody"});
+    assert_eq!(planned_bindings(vec![changed, foreign]), (vec!["infra".to_owned()], vec![]));
+}
+
+#[test]
+fn a_role_binding_to_another_role_makes_way() {
+    let mut changed = role_binding("infra");
+    changed["roleRef"]["name"] = "view".into();
+    assert_eq!(planned_bindings(vec![changed]), (vec![], vec!["infra".to_owned()]));
 }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,12 +41,13 @@ pub fn check(kind: Kind, object: &DynamicObject) -> Result<(), Broken> {
         Kind::Namespace => checked::<Namespace>(kind, object),
         Kind::Pod => checked::<Pod>(kind, object),
         Kind::ReferenceGrant => checked::<ReferenceGrant>(kind, object),
+        Kind::RoleBinding => checked::<RoleBinding>(kind, object),
         Kind::Secret => checked::<Secret>(kind, object),
         Kind::Service => checked::<Service>(kind, object),
         Kind::ServiceExport => checked::<ServiceExport>(kind, object),
         Kind::ServiceImport => checked::<ServiceImport>(kind, object),
         Kind::TlsRoute => checked::<TlsRoute>(kind, object),
-        Kind::Lease | Kind::RoleBinding => Ok(()),
+        Kind::Lease => Ok(()),
     }
 }
 

@@ -124,3 +124,91 @@ fn a_broken_slice_is_known_and_gone() {
     let broken = slices.broken.get(&Name::new("shop", "s")).expect("known as broken");
     assert_eq!(broken.field, "endpoints");
 }
+
+/// A Gateway as a watch tells it.
+fn gateway(version: &str, class: &str, status: Value) -> DynamicObject {
+    object(json!({
+        "metadata": {
+            "namespace": "shop", "name": "edge", "generation": 1, "resourceVersion": version,
+            "managedFields": [{"manager": "m", "time": format!("2026-01-01T00:00:0{version}Z")}],
+        },
+        "spec": {"gatewayClassName": class, "listeners": []},
+        "status": status,
+    }))
+}
+
+fn accepted(status: &str) -> Value {
+    json!({"conditions": [{
+        "type": "Accepted", "status": status, "reason": "Accepted", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]})
+}
+
+#[test]
+fn a_status_that_is_written_keeps_the_revision_and_is_seen() {
+    let mut resources = Resources::default();
+    resources.apply(Kind::Gateway, gateway("1", "spanway", Value::Null));
+    let before = resources.clone();
+    resources.apply(Kind::Gateway, gateway("2", "spanway", accepted("True")));
+    assert_eq!(resources.revision(), before.revision());
+    let held = resources.gateways.get(&Name::new("shop", "edge")).expect("it can be read");
+    assert_eq!(held.metadata.resource_version.as_deref(), Some("2"));
+    assert!(held.status.as_ref().is_some_and(|status| status.conditions.is_some()));
+    assert_eq!(resources.versions.get(&Kind::Gateway), Some(&2));
+}
+
+#[test]
+fn a_status_of_a_broken_object_keeps_the_revision_and_is_seen() {
+    let broken = |version: &str, class: &str, status: Value| {
+        let mut gateway = gateway(version, class, status);
+        gateway.data["spec"]["listeners"] = "none".into();
+        gateway
+    };
+    let mut resources = Resources::default();
+    resources.apply(Kind::Gateway, broken("1", "spanway", Value::Null));
+    let before = resources.clone();
+    resources.apply(Kind::Gateway, broken("2", "spanway", accepted("False")));
+    assert_eq!(resources.revision(), before.revision());
+    let held = resources.gateways.broken.get(&Name::new("shop", "edge")).expect("it is broken");
+    assert_eq!(held.whole["metadata"]["resourceVersion"], "2");
+    assert_eq!(held.whole["status"], accepted("False"));
+    resources.apply(Kind::Gateway, broken("3", "other", accepted("False")));
+    assert_ne!(resources.revision(), before.revision());
+}
+
+#[test]
+fn all_else_changes_the_revision() {
+    let mut resources = Resources::default();
+    let mut last = resources.revision().clone();
+    let mut differs = |resources: &Resources| {
+        let before = std::mem::replace(&mut last, resources.revision().clone());
+        before != last
+    };
+    resources.apply(Kind::Gateway, gateway("1", "spanway", Value::Null));
+    assert!(differs(&resources), "a new object");
+    resources.apply(Kind::Gateway, gateway("2", "other", Value::Null));
+    assert!(differs(&resources), "another spec");
+    let mut labelled = gateway("3", "other", Value::Null);
+    labelled.metadata.labels = Some([("team".to_owned(), "a".to_owned())].into());
+    resources.apply(Kind::Gateway, labelled);
+    assert!(differs(&resources), "a label");
+    let mut broken = gateway("4", "other", Value::Null);
+    broken.data["spec"]["listeners"] = "none".into();
+    resources.apply(Kind::Gateway, broken);
+    assert!(differs(&resources), "it cannot be read any more");
+    let edge = ObjectRef::new(Kind::Gateway, Name::new("shop", "edge"));
+    resources.remove(&edge);
+    assert!(differs(&resources), "it is gone");
+    resources.remove(&edge);
+    assert!(!differs(&resources), "it was gone already");
+}
+
+#[test]
+fn a_pod_changes_nothing_that_is_compiled() {
+    let pod = json!({"metadata": {"namespace": "spanway-system", "name": "gateway-0"}});
+    let mut resources = Resources::default();
+    let before = resources.revision().clone();
+    resources.apply(Kind::Pod, object(pod));
+    assert_eq!(resources.pods.valid.len(), 1);
+    assert_eq!(*resources.revision(), before);
+}

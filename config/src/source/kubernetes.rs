@@ -38,8 +38,9 @@ const CHANGES: usize = 1024;
 pub struct Options {
     /// The namespace that Spanway itself runs in.
     pub namespace: Arc<str>,
-    /// Whether the pods of that namespace are watched: controllers do.
-    pub pods: bool,
+    /// Whether what only controllers need is watched: the pods of that namespace, and the
+    /// `RoleBinding`s that we made.
+    pub controls: bool,
 }
 
 /// An API server that is watched while `run` runs.

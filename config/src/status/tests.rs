@@ -147,6 +147,25 @@ fn a_gateway_is_programmed_once_its_ports_are_bound_and_it_has_an_address() {
 }
 
 #[test]
+fn a_listener_for_which_no_port_is_left_says_so() {
+    let mut world = world();
+    let records = ObjectRef::new(Kind::ConfigMap, Name::new("spanway", "p"));
+    world.resources.remove(&records);
+    let pair = |reason: &str| (reason.to_owned(), reason.to_owned());
+    assert_eq!(world.programmed(), pair("Pending"));
+    let owner = PortOwner { uid: "u".into(), port: 80 };
+    world.observed.exhausted.insert(owner, "all of 20000-20001 are taken".to_owned());
+    assert_eq!(world.programmed(), pair("NoResources"));
+    let status = &world.patch(Kind::Gateway, NOW).unwrap()["status"];
+    for conditions in [&status["conditions"], &status["listeners"][0]["conditions"]] {
+        let conditions = conditions.as_array().unwrap();
+        let programmed = conditions.iter().find(|one| one["type"] == "Programmed").unwrap();
+        assert_eq!(programmed["status"], "False");
+        assert_eq!(programmed["message"], "all of 20000-20001 are taken");
+    }
+}
+
+#[test]
 fn a_route_that_cannot_be_read_gets_a_condition_that_names_the_field() {
     let mut world = world();
     let mut broken = route(&Value::Null);

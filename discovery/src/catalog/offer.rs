@@ -240,6 +240,11 @@ impl Offer {
         known.iter().all(|(kind, known)| here(kind) >= *known)
     }
 
+    /// Whether the link may reach the same as with `other`, of the same services in memory.
+    pub fn reaches_what(&self, other: &Self) -> bool {
+        self.table.services.ptr_eq(&other.table.services)
+    }
+
     /// With the export `name` as it is now.
     pub fn update(
         &mut self,

@@ -1,8 +1,9 @@
 //! The leader's work for Gateways: their Services, role bindings and conditions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use config::compile::{Compiled, Context, compile};
+use config::compile::{Compiled, Compiler};
 use config::gateway_service::{
     self, FINALIZER, RoleBindingSettings, SECRET_READER, ServiceSettings, plan_role_bindings,
 };
@@ -11,7 +12,6 @@ use config::model::{Kind, Name, ObjectRef};
 use config::resources::Resources;
 use config::status;
 use config::table::PortOwner;
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,9 +20,6 @@ use crate::plan::{Change, Doomed, Object};
 use crate::status::StatusPatch;
 
 use super::round::{Gateways, Ports, Seen};
-
-/// How long a role binding counts as there without being written again: nobody watches them.
-const BINDING_HOLDS: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is made beside the conditions, in a Kubernetes cluster.
 #[derive(Clone, Debug)]
@@ -36,66 +33,54 @@ pub struct Objects {
 /// The work for Gateways.
 #[derive(Clone, Debug)]
 pub struct Work {
-    context: Context,
+    compiler: Compiler,
     objects: Option<Objects>,
-    /// The role bindings that were written, and when.
-    bound: BTreeMap<Name, Timestamp>,
-    /// Those that were deleted since, and when they were first.
-    unbound: BTreeMap<Name, Timestamp>,
 }
 
 impl Work {
     /// The work; without `objects` it is conditions alone, as for a directory.
-    pub const fn new(context: Context, objects: Option<Objects>) -> Self {
-        Self { context, objects, bound: BTreeMap::new(), unbound: BTreeMap::new() }
+    pub const fn new(compiler: Compiler, objects: Option<Objects>) -> Self {
+        Self { compiler, objects }
     }
 
-    fn bindings(&mut self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
+    fn bindings(&self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
         let Some(objects) = &self.objects else { return Vec::new() };
-        let now = seen.now;
-        let fresh = |at: &Timestamp| now.duration_since(*at) < BINDING_HOLDS;
-        let known: BTreeSet<Name> = self.bound.keys().cloned().collect();
-        for name in plan_role_bindings(&compiled.wanted, &known, &objects.bindings).delete {
-            self.bound.remove(&name);
-            self.unbound.insert(name, now);
-        }
-        let held: BTreeSet<Name> =
-            self.bound.iter().filter(|(_, at)| fresh(at)).map(|(name, _)| name.clone()).collect();
-        let missing = plan_role_bindings(&compiled.wanted, &held, &objects.bindings).apply;
-        self.unbound.retain(|_, at| fresh(at));
+        let standing = &seen.resources.role_bindings;
+        let plan = plan_role_bindings(&compiled.wanted, standing, &objects.bindings);
         let mut changes = Vec::new();
-        for binding in &missing {
+        for binding in &plan.apply {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let name = Name::new(namespace, SECRET_READER);
             changes.extend(object(Kind::RoleBinding, &name, binding).map(Change::Apply));
-            self.unbound.remove(&name);
-            self.bound.insert(name, now);
         }
-        // Again and again for a while: whether a deletion came through is not seen.
-        changes.extend(self.unbound.keys().map(|name| {
-            let reference = ObjectRef::new(Kind::RoleBinding, name.clone());
-            Change::Delete(Doomed { reference, uid: None, resource_version: None })
+        let held = |name: &Name| standing.get(name).map(|held| (name.clone(), &held.metadata));
+        changes.extend(plan.delete.iter().filter_map(held).map(|(name, metadata)| {
+            Change::Delete(Doomed {
+                reference: ObjectRef::new(Kind::RoleBinding, name),
+                uid: metadata.uid.clone(),
+                resource_version: metadata.resource_version.clone(),
+            })
         }));
         changes
     }
 }
 
 impl Gateways for Work {
-    type View = Compiled;
+    type View = Arc<Compiled>;
 
-    fn look(&self, seen: &Seen<'_>) -> Compiled {
-        compile(seen.resources, &self.context)
+    fn look(&self, seen: &Seen<'_>) -> Arc<Compiled> {
+        self.compiler.compile(seen.resources)
     }
 
-    fn owners(&self, compiled: &Compiled) -> BTreeMap<PortOwner, Name> {
+    fn owners(&self, compiled: &Arc<Compiled>) -> BTreeMap<PortOwner, Name> {
         compiled.wanted_ports.iter().cloned().collect()
     }
 
     fn round(
         &mut self,
         seen: &Seen<'_>,
-        compiled: Compiled,
-        _: &Ports,
+        compiled: Arc<Compiled>,
+        ports: &Ports,
     ) -> (Vec<Change>, Vec<StatusPatch>) {
         let mut changes = self.bindings(seen, &compiled);
         let planned = self.objects.as_ref().map(|objects| {
@@ -105,8 +90,16 @@ impl Gateways for Work {
         changes.extend(services(seen.resources, &planned));
         let reports = seen.reports.values();
         let bound = reports.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
-        let observed = status::Observed { bound: bound.collect(), addresses: planned.addresses };
-        let context = (&self.context, seen.now);
+        let exhausted = ports.exhausted.iter().map(|owner| {
+            let sentence = seen.settings.range.exhausted(owner.port);
+            (owner.clone(), sentence)
+        });
+        let observed = status::Observed {
+            bound: bound.collect(),
+            exhausted: exhausted.collect(),
+            addresses: planned.addresses,
+        };
+        let context = (self.compiler.context(), seen.now);
         let patches = status::patches(seen.resources, &compiled.verdicts, &observed, context);
         (changes, patches.into_iter().map(patch).collect())
     }

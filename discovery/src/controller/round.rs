@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::catalog::CatalogService;
 use crate::catalog::client::LinkStates;
 use crate::export::export;
-use crate::link::{self, LinkRejection};
+use crate::link::{self, LinkRejection, Own};
 use crate::merge::{Member, merge};
 use crate::plan::{
     self, Change, NamespaceView, Namespaces, Observed, Problem, Remote, imported, mirrors,
@@ -237,7 +237,9 @@ fn read_links(seen: &Seen<'_>) -> Links {
         let object = seen.resources.config_maps.get(&name)?;
         object.data.as_ref()?.get(reference.key()).map(|text| Arc::from(text.as_str()))
     };
-    let (sound, rejections) = link::links(&objects.valid, &seen.settings.trust_domain, &bundle);
+    let Settings { cluster, trust_domain, .. } = seen.settings;
+    let own = Own { cluster, trust_domain };
+    let (sound, rejections) = link::links(&objects.valid, own, &bundle);
     let sound: BTreeSet<LinkName> = sound.into_iter().map(|link| link.name).collect();
     let rejected: BTreeMap<LinkName, LinkRejection> = rejections
         .into_iter()
@@ -246,6 +248,8 @@ fn read_links(seen: &Seen<'_>) -> Links {
     let remotes = objects
         .valid
         .iter()
+        // What stands of our own cluster is what we export, and no link's to keep.
+        .filter(|(_, object)| object.cluster() != &**cluster)
         .map(|(name, object)| remote(seen, &name.name, object, sound.contains(&name.name)))
         .collect();
     Links { remotes, rejected, unreadable: !objects.broken.is_empty() }
@@ -352,8 +356,7 @@ fn allot(
         Some(Problem { import: standing.import().clone(), reason, message })
     };
     let exhausted = allotment.exhausted.iter().filter_map(|owner| {
-        let message = format!("no container port is left for port {}", owner.port);
-        problem(owner, PORTS_EXHAUSTED, message)
+        problem(owner, PORTS_EXHAUSTED, seen.settings.range.exhausted(owner.port))
     });
     let failures = seen
         .reports

@@ -375,6 +375,38 @@ async fn a_link_that_is_not_sound_any_more_withdraws_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_to_our_own_cluster_is_told_so_and_keeps_nothing() {
+    let mut cluster = Cluster::start(true);
+    cluster.mirrored().await;
+    let api = Name::new("shop", "api");
+    let (spec, own) = (json!({"ports": [{"port": 80}]}), Name::new("", "home"));
+    let put = |kind, name: &Name, spec| {
+        let metadata = json!({"namespace": &*name.namespace, "name": &*name.name});
+        let object = json!({"metadata": metadata, "spec": spec});
+        cluster.server.put(&ObjectRef::new(kind, name.clone()), object);
+    };
+    put(Kind::Service, &api, spec);
+    put(Kind::ServiceExport, &api, json!({}));
+    let link = json!({
+        "cluster": "east", "addresses": ["192.0.2.2"], "trustDomain": "home.example",
+        "bundle": "-----BEGIN CERTIFICATE-----",
+    });
+    put(Kind::ClusterLink, &own, link);
+    cluster
+        .until(|resources| {
+            let status = resources.cluster_links.get(&own).and_then(|link| link.status.clone());
+            status.is_some_and(|status| {
+                status.conditions.iter().any(|condition| condition.reason == "OwnCluster")
+            })
+        })
+        .await;
+    cluster.until(|resources| resources.service_imports.get(&api).is_some()).await;
+    cluster.server.remove(&ObjectRef::new(Kind::ServiceExport, api.clone()));
+    cluster.until(|resources| resources.service_imports.get(&api).is_none()).await;
+    assert!(cluster.server.get(Kind::Service, &web()).is_some(), "what west exports stays");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_a_user_took_over_stays() {
     let mut cluster = Cluster::start(true);
     cluster.mirrored().await;

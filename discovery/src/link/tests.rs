@@ -6,8 +6,8 @@ use super::*;
 use crate::samples::{BUNDLE, cluster_link, link};
 
 fn read_all(objects: Vec<(Name, Arc<ClusterLink>)>) -> (Vec<Link>, Vec<LinkRejection>) {
-    let own = "own.example".parse().unwrap();
-    links(&objects.into_iter().collect(), &own, &|it: &BundleRef| {
+    let own = Own { cluster: "own", trust_domain: &"own.example".parse().unwrap() };
+    links(&objects.into_iter().collect(), own, &|it: &BundleRef| {
         (it.name == "known").then(|| BUNDLE.into())
     })
 }
@@ -41,6 +41,16 @@ fn a_gateway_of_another_trust_domain_is_no_peer() {
 fn a_link_that_repeats_our_trust_domain_is_refused() {
     check(&json!({"trustDomain": "own.example"}), Some(LinkReason::OwnTrustDomain));
     check(&json!({"trustDomain": "West"}), Some(LinkReason::InvalidTrustDomain));
+}
+
+#[test]
+fn a_link_that_names_our_own_cluster_is_refused() {
+    check(&json!({"cluster": "own"}), Some(LinkReason::OwnCluster));
+    let (links, rejections) =
+        read_all(vec![cluster_link("own", &json!({})), cluster_link("west", &json!({}))]);
+    assert_eq!(rejections[0].reason, LinkReason::OwnCluster);
+    assert_eq!(rejections[0].message, "the cluster own is this cluster itself");
+    assert_eq!(links.len(), 1, "its neighbour stays");
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use config::compile::Context;
 use config::gateway_service::{RoleBindingSettings, ServiceSettings};
 use config::leader::{Elector, Leadership};
 use config::model::Name;
@@ -255,7 +254,7 @@ fn start_rounds(
             rest: REST,
         },
         store: source.writer.clone(),
-        gateways: Work::new(Context::new(&settings.namespace), objects),
+        gateways: Work::new(source.compiler.clone(), objects),
         clock: Timestamp::now,
     };
     let inputs = controller::Inputs {

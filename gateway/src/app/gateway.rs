@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use config::model::LinkName;
 use config::source::SourceState;
+use config::table::PortOwner;
 use discovery::endpoint::build::LinkInput;
 use discovery::report::{GatewayReport, LeaderWord, LinkReport};
 use tokio::sync::watch;
@@ -25,6 +26,10 @@ use crate::upstream::state::lock;
 /// A port that could not be bound is tried again after this, and the age of links is told anew.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// How long ports that no leader has allotted are waited for: longer than the Lease of a leader
+/// that is gone lasts, and where no port is left a gateway must not wait for ever.
+const PORTS_WAIT: Duration = Duration::from_secs(20);
+
 /// Why a gateway is not ready, or that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
@@ -33,7 +38,7 @@ pub struct Readiness {
     pub source_listed: bool,
     /// A certificate is held.
     pub certificate_held: bool,
-    /// Every port that the table names was bound, or failed to be.
+    /// Every port that the sources name was bound, failed to be, or was waited for long enough.
     pub listeners_bound: bool,
     /// The catalog of each link was received, or waited for long enough.
     pub catalogs_received: bool,
@@ -82,6 +87,30 @@ impl RefusedPeers {
     }
 }
 
+/// Whether all that the sources name at the start is bound. It holds once for all: a Gateway that
+/// comes later makes no gateway unready.
+#[derive(Debug, Default)]
+struct FirstPorts {
+    /// Since when they are known.
+    since: Option<Instant>,
+    bound: bool,
+}
+
+impl FirstPorts {
+    fn are_bound(&mut self, derived: &Derived, reports: &[BindReport], now: Instant) -> bool {
+        // Nothing was compiled yet: nobody knows what the sources name.
+        if derived.compiled.table.version == 0 || reports.is_empty() {
+            return false;
+        }
+        let waited = now.duration_since(*self.since.get_or_insert(now)) >= PORTS_WAIT;
+        let has = |owner: &PortOwner| {
+            reports.iter().any(|one| matches!(&one.owner, Owner::Port(known) if known == owner))
+        };
+        self.bound = self.bound || waited || derived.owners.iter().all(has);
+        self.bound
+    }
+}
+
 /// What the gateway part follows.
 pub(super) struct Inputs {
     /// Ticks with every snapshot.
@@ -116,7 +145,7 @@ impl Gateway {
     /// Keeps listeners and reports current until the drain is over.
     pub(super) async fn run(mut self, mut inputs: Inputs, outputs: Outputs) {
         let mut started = Instant::now();
-        let mut served_since = None;
+        let (mut served_since, mut first_ports) = (None, FirstPorts::default());
         let draining = self.draining.clone();
         let mut stopped = false;
         while self.draining.phase() < Phase::Ended {
@@ -129,7 +158,9 @@ impl Gateway {
                 started = Instant::now();
             }
             let bound = if stopped { Vec::new() } else { self.bind(&inputs) };
-            let mut readiness = self.readiness(&inputs, &bound, started);
+            let mut readiness = self.readiness(&inputs, started);
+            readiness.listeners_bound =
+                first_ports.are_bound(&inputs.derived.borrow(), &bound, Instant::now());
             if readiness.serves() {
                 let since = *served_since.get_or_insert_with(Instant::now);
                 let word = inputs.word.borrow().in_slices;
@@ -157,7 +188,7 @@ impl Gateway {
         self.listeners.sync(&snapshot.table)
     }
 
-    fn readiness(&self, inputs: &Inputs, bound: &[BindReport], started: Instant) -> Readiness {
+    fn readiness(&self, inputs: &Inputs, started: Instant) -> Readiness {
         let derived = inputs.derived.borrow().clone();
         let waited = started.elapsed() >= self.settings.drain.catalogs;
         let received = |link: &discovery::link::Link| {
@@ -166,7 +197,7 @@ impl Gateway {
         Readiness {
             source_listed: inputs.source.borrow().synced,
             certificate_held: self.published.load().credentials.svid().is_some(),
-            listeners_bound: !bound.is_empty(),
+            listeners_bound: false,
             catalogs_received: waited || derived.links.iter().all(received),
             in_slices: false,
             leaving: self.draining.phase() >= Phase::Leaving,
@@ -227,5 +258,51 @@ const fn next(phase: Phase) -> Phase {
         Phase::Serving => Phase::Leaving,
         Phase::Leaving => Phase::Draining,
         Phase::Draining | Phase::Ended => Phase::Ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::compile::Compiled;
+
+    use super::*;
+
+    fn owner(port: u16) -> PortOwner {
+        PortOwner { uid: "edge".into(), port }
+    }
+
+    /// What is derived from objects that name these ports.
+    fn derived(ports: &[u16]) -> Derived {
+        let mut compiled = Compiled::default();
+        compiled.table.version = 1;
+        let owners: std::collections::BTreeSet<_> = ports.iter().map(|port| owner(*port)).collect();
+        Derived { compiled: compiled.into(), owners: owners.into(), ..Derived::default() }
+    }
+
+    /// The report of the links' port, and of these.
+    fn reports(ports: &[u16]) -> Vec<BindReport> {
+        let of = |owner| BindReport { port: 20_000, owner, bound: Bound::Yes };
+        let owned = ports.iter().map(|port| of(Owner::Port(owner(*port))));
+        owned.chain([of(Owner::Link)]).collect()
+    }
+
+    #[test]
+    fn all_that_the_sources_name_is_bound_before_a_gateway_is_ready() {
+        let (mut first, now) = (FirstPorts::default(), Instant::now());
+        assert!(!first.are_bound(&Derived::default(), &reports(&[]), now), "nothing is known yet");
+        assert!(!first.are_bound(&derived(&[80, 443]), &reports(&[]), now));
+        assert!(!first.are_bound(&derived(&[80, 443]), &reports(&[80]), now));
+        assert!(first.are_bound(&derived(&[80, 443]), &reports(&[80, 443]), now));
+        assert!(
+            first.are_bound(&derived(&[80, 443, 81]), &reports(&[80, 443]), now),
+            "a later one"
+        );
+    }
+
+    #[test]
+    fn a_port_that_nobody_allots_is_waited_for_a_named_time() {
+        let (mut first, now) = (FirstPorts::default(), Instant::now());
+        assert!(!first.are_bound(&derived(&[80]), &reports(&[]), now));
+        assert!(first.are_bound(&derived(&[80]), &reports(&[]), now + PORTS_WAIT));
     }
 }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::api::cluster_link::BundleRef;
-use config::compile::{self, Compiled, Context, compile};
+use config::compile::{self, Compiled, Compiler};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
-use config::model::{BackendKey, Kind, Name, ObjectRef};
+use config::model::{BackendKey, Kind, LinkName, Name, ObjectRef};
 use config::resources::{Resources, Slices, Versions};
-use config::table::{PortServes, RoutingTable, SniAction};
+use config::table::{PortOwner, PortServes, RoutingTable, SniAction};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
-use discovery::link::{Link, LinkRejection, links};
+use discovery::link::{Link, LinkRejection, Own, links};
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use rustls_pki_types::pem::PemObject;
@@ -39,6 +39,8 @@ const FIRST_SLICES_WAIT: Duration = Duration::from_secs(1);
 pub struct Derived {
     /// What was compiled last, published or held back.
     pub compiled: Arc<Compiled>,
+    /// Who is to have a port: listeners, and the ports of Services of ours.
+    pub owners: Arc<BTreeSet<PortOwner>>,
     /// The links that are sound.
     pub links: Arc<[Link]>,
     /// Those that are not.
@@ -51,10 +53,19 @@ pub struct Derived {
     pub faults: Arc<[Fault]>,
 }
 
+/// Who this cluster is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// Its name.
+    pub(super) cluster: Arc<str>,
+    /// Its trust domain.
+    pub(super) trust_domain: TrustDomain,
+}
+
 /// The state between two snapshots.
 pub(super) struct Model {
-    pub(super) context: Context,
-    pub(super) own: TrustDomain,
+    compiler: Compiler,
+    pub(super) own: Identity,
     pub(super) published: Arc<Published>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusals: Refusals,
@@ -76,12 +87,12 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(
-        context: Context,
-        own: TrustDomain,
+        compiler: Compiler,
+        own: Identity,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
     ) -> Self {
         Self {
-            context,
+            compiler,
             own,
             published,
             metrics,
@@ -115,7 +126,7 @@ impl Model {
     pub(super) fn wanted(&self) -> BTreeSet<ObjectRef> {
         let bundles = self.resources.cluster_links.valid.values().filter_map(|link| {
             let reference = link.spec.bundle_ref.as_ref()?;
-            let name = Name::new(&self.context.namespace, &reference.name);
+            let name = Name::new(&self.compiler.context().namespace, &reference.name);
             Some(ObjectRef::new(Kind::ConfigMap, name))
         });
         self.derived.compiled.wanted.iter().cloned().chain(bundles).collect()
@@ -126,12 +137,16 @@ impl Model {
         self.held.map(|since| since + FIRST_SLICES_WAIT)
     }
 
-    /// Takes in objects: compiles, finds links and exports.
+    /// Takes in objects: compiles, finds links and exports. Of those where only a status is new,
+    /// nothing follows but the version that other clusters are told.
     pub(super) fn take_resources(&mut self, next: &Arc<Resources>) {
         if Arc::ptr_eq(&self.resources, next) {
             return;
         }
         let before = std::mem::replace(&mut self.resources, Arc::clone(next));
+        if before.revision() == next.revision() {
+            return self.offer(Some(&BTreeSet::new()));
+        }
         let now = Arc::clone(&self.resources);
         let mut touched = Touched::default();
         changed(&before.services.valid, &now.services.valid, &mut touched.services);
@@ -141,15 +156,14 @@ impl Model {
             touched.namespaces(&self.derived.known);
         }
         self.take_mirrors(&mut touched);
-        let mut compiled = compile(&now, &self.context);
-        compiled.table.version = self.derived.compiled.table.version + 1;
-        self.derived.compiled = Arc::new(compiled);
-        let (sound, rejected) =
-            links(&now.cluster_links.valid, &self.own, &|wanted: &BundleRef| {
-                let name = Name::new(&self.context.namespace, &wanted.name);
-                let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
-                data.get(wanted.key()).map(|text| text.as_str().into())
-            });
+        self.derived.compiled = self.compiler.compile(&now);
+        self.derived.owners = owners(&now, &self.derived.compiled).into();
+        let own = Own { cluster: &self.own.cluster, trust_domain: &self.own.trust_domain };
+        let (sound, rejected) = links(&now.cluster_links.valid, own, &|wanted: &BundleRef| {
+            let name = Name::new(&self.compiler.context().namespace, &wanted.name);
+            let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
+            data.get(wanted.key()).map(|text| text.as_str().into())
+        });
         self.derived.links = sound.into();
         self.derived.rejected_links = rejected.into();
         self.held.get_or_insert_with(Instant::now);
@@ -209,8 +223,8 @@ impl Model {
         self.offer(Some(&BTreeSet::new()));
     }
 
-    /// Puts together what is known and publishes it if anything of it is new.
-    pub(super) fn publish(&mut self, now: Instant) {
+    /// Puts together what is known and publishes it if anything of it is new. Says whether it is.
+    pub(super) fn publish(&mut self, now: Instant) -> bool {
         let current = self.published.load_full();
         let newest = &self.derived.compiled.table;
         let waits = self.held.is_some_and(|since| now < since + FIRST_SLICES_WAIT);
@@ -228,6 +242,12 @@ impl Model {
             (!Arc::ptr_eq(&table, &current.table), "routes"),
             (!same_endpoints(&self.built, &current), "endpoints"),
         ];
+        let is_new = causes.iter().any(|(changed, _)| *changed)
+            || !Arc::ptr_eq(&credentials, &current.credentials)
+            || !same_reach(&self.offers, &current.offers);
+        if !is_new {
+            return false;
+        }
         let next = Snapshot {
             table,
             endpoints: Arc::new(self.built.table.clone()),
@@ -240,6 +260,7 @@ impl Model {
         }
         // Dropped here, off the workers, unless a request still reads it.
         drop(last);
+        true
     }
 
     fn update(&mut self, touched: &Touched) {
@@ -322,7 +343,7 @@ impl Model {
         };
         let certificates = &self.derived.compiled.certificates;
         credentials::Inputs {
-            own: self.own.clone(),
+            own: self.own.trust_domain.clone(),
             svid: self.svid.clone(),
             links: self.derived.links.iter().map(trust).collect(),
             certificates: certificates.iter().map(|(name, it)| (name.clone(), pem(it))).collect(),
@@ -338,6 +359,11 @@ fn changed<T: PartialEq>(old: &OrdMap<Name, T>, new: &OrdMap<Name, T>, into: &mu
         | DiffItem::Remove(name, _)
         | DiffItem::Update { new: (name, _), .. } => name.clone(),
     }));
+}
+
+fn owners(resources: &Resources, compiled: &Compiled) -> BTreeSet<PortOwner> {
+    let of_services = discovery::plan::owners(&resources.services.valid).into_keys();
+    of_services.chain(compiled.wanted_ports.iter().map(|(owner, _)| owner.clone())).collect()
 }
 
 fn namespace_labels(resources: &Resources) -> NamespaceLabels {
@@ -393,3 +419,14 @@ fn same_endpoints(built: &Built, current: &Snapshot) -> bool {
     built.table.sets.ptr_eq(&current.endpoints.sets)
         && built.table.links.ptr_eq(&current.endpoints.links)
 }
+
+/// Whether all links may reach the same. How new that is does not concern a connection.
+fn same_reach(new: &Offers, current: &Offers) -> bool {
+    let same = |(name, offer): (&LinkName, &Arc<Offer>)| {
+        current.get(name).is_some_and(|known| known.reaches_what(offer))
+    };
+    new.len() == current.len() && new.iter().all(same)
+}
+
+#[cfg(test)]
+mod tests;

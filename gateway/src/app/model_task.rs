@@ -55,8 +55,11 @@ pub(super) async fn run(
     loop {
         followers.follow(&model.derived().links);
         model.take_links(followers.links());
-        model.publish(Instant::now());
+        let is_new = model.publish(Instant::now());
         tell(&model, &outputs);
+        if is_new {
+            outputs.tick.send_modify(|tick| *tick = tick.wrapping_add(1));
+        }
         let held = model.held_until();
         tokio::select! {
             changed = inputs.watched.slices.changed() => {
@@ -118,5 +121,4 @@ fn tell(model: &Model, outputs: &Outputs) {
         changed
     });
     outputs.derived.send_replace(Arc::new(derived.clone()));
-    outputs.tick.send_modify(|tick| *tick = tick.wrapping_add(1));
 }

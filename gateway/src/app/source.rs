@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use config::compile::{Compiler, Context};
 use config::model::ObjectRef;
 use config::source::Watched;
 use config::source::directory::Directory;
@@ -21,6 +22,8 @@ use crate::settings::{Settings, SourceSettings};
 pub(super) struct Open {
     /// What is watched.
     pub(super) watched: Watched,
+    /// What follows from what is watched, for the model and the leader.
+    pub(super) compiler: Compiler,
     /// Where objects are written.
     pub(super) writer: Writer,
     /// The API server, if there is one.
@@ -39,25 +42,26 @@ pub(super) async fn open(
 ) -> anyhow::Result<Open> {
     let wanted = watch::Sender::default();
     let states = watch::Sender::default();
+    let compiler = Compiler::new(Context::new(&settings.namespace));
     match &settings.source {
         SourceSettings::Directory(path) => {
             let (directory, watched) = Directory::open(path)
                 .with_context(|| format!("the directory {} cannot be read", path.display()))?;
             tasks.spawn(directory.run(stop.clone()));
             let writer = Writer::directory(path);
-            Ok(Open { watched, writer, client: None, wanted, states })
+            Ok(Open { watched, compiler, writer, client: None, wanted, states })
         }
         SourceSettings::Kubernetes => {
             let client =
                 Client::try_default().await.context("there is no cluster to connect to")?;
             let options = Options {
                 namespace: Arc::clone(&settings.namespace),
-                pods: settings.role.controls(),
+                controls: settings.role.controls(),
             };
             let (source, watched) = Kubernetes::new(client.clone(), options, wanted.subscribe());
             tasks.spawn(source.run(stop.clone()));
             let writer = Writer::kubernetes(client.clone());
-            Ok(Open { watched, writer, client: Some(client), wanted, states })
+            Ok(Open { watched, compiler, writer, client: Some(client), wanted, states })
         }
     }
 }

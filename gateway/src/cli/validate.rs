@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use config::model::identity::TrustDomain;
 use config::model::{Kind, Name, ObjectRef};
 use config::validate::problems;
-use discovery::link::links;
+use discovery::link::{Own, links};
 use serde::Serialize;
 
 use super::exit;
@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// The namespace that Spanway runs in.
     #[arg(long, env = "SPANWAY_NAMESPACE", default_value = "spanway-system")]
     namespace: String,
+    /// The name of this cluster, which no link may name.
+    #[arg(long, env = "SPANWAY_CLUSTER", default_value = "")]
+    cluster: String,
     /// The trust domain of this cluster, which no link may have.
     #[arg(long, env = "SPANWAY_TRUST_DOMAIN", value_parser = trust_domain)]
     trust_domain: Option<TrustDomain>,
@@ -68,10 +71,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 
 fn findings(arguments: &Arguments) -> anyhow::Result<BTreeSet<Finding>> {
     let read = offline::read(&arguments.dir, &arguments.namespace)?;
-    let own = match &arguments.trust_domain {
-        Some(own) => own.clone(),
-        None => NOBODY.parse()?,
-    };
+    let nobody = NOBODY.parse()?;
+    let trust_domain = arguments.trust_domain.as_ref().unwrap_or(&nobody);
+    let own = Own { cluster: &arguments.cluster, trust_domain };
     let files = &read.contents.problems;
     let mut found: BTreeSet<_> = files.iter().map(of_file).collect();
     // Of what cannot be read the files say more than the compile.
@@ -83,7 +85,7 @@ fn findings(arguments: &Arguments) -> anyhow::Result<BTreeSet<Finding>> {
             found.insert(at(&read, &problem.object, &problem.field, said));
         }
     }
-    for (object, said) in rejected(&read, &arguments.namespace, &own) {
+    for (object, said) in rejected(&read, &arguments.namespace, own) {
         found.insert(at(&read, &object, "spec", said));
     }
     Ok(found)
@@ -93,7 +95,7 @@ fn findings(arguments: &Arguments) -> anyhow::Result<BTreeSet<Finding>> {
 type Said = (String, String);
 
 /// Links and exports that would not be used.
-fn rejected(read: &Offline, namespace: &str, own: &TrustDomain) -> Vec<(ObjectRef, Said)> {
+fn rejected(read: &Offline, namespace: &str, own: Own<'_>) -> Vec<(ObjectRef, Said)> {
     let resources = &read.contents.resources;
     let bundle = |wanted: &config::api::cluster_link::BundleRef| {
         let map = resources.config_maps.get(&Name::new(namespace, &wanted.name))?;

@@ -2,11 +2,14 @@
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    leaving: Duration::from_secs(10),
-    settling: Duration::from_secs(3),
-    draining: Duration::from_secs(20),
-};
+const LIMITS: Limits =
+    Limits { leaving: Duration::from_secs(10), draining: Duration::from_secs(20) };
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// The time begins when somebody asks.
+async fn settled() {
+    tokio::time::sleep(SETTLING).await;
+}
 
 #[test]
 fn a_phase_never_goes_back() {
@@ -22,8 +25,8 @@ fn a_phase_never_goes_back() {
 async fn a_quiet_gateway_goes_once_it_is_confirmed_and_nodes_have_followed() {
     let drain = Drain::default();
     let began = tokio::time::Instant::now();
-    assert_eq!(drain.run(LIMITS, std::future::ready(())).await, 0);
-    assert_eq!(began.elapsed().as_secs(), LIMITS.settling.as_secs());
+    assert_eq!(drain.run(LIMITS, std::future::ready(()), settled()).await, 0);
+    assert_eq!(began.elapsed().as_secs(), SETTLING.as_secs());
     assert_eq!(drain.watch().phase(), Phase::Ended);
 }
 
@@ -31,8 +34,8 @@ async fn a_quiet_gateway_goes_once_it_is_confirmed_and_nodes_have_followed() {
 async fn a_gateway_that_nobody_confirms_goes_after_a_limit() {
     let drain = Drain::default();
     let began = tokio::time::Instant::now();
-    drain.run(LIMITS, std::future::pending()).await;
-    let limit = LIMITS.leaving + LIMITS.settling;
+    drain.run(LIMITS, std::future::pending(), settled()).await;
+    let limit = LIMITS.leaving + SETTLING;
     assert_eq!(began.elapsed().as_secs(), limit.as_secs());
 }
 
@@ -46,9 +49,9 @@ async fn open_connections_are_waited_for_and_then_counted_as_broken_off() {
         drop(short);
     };
     let began = tokio::time::Instant::now();
-    let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(())), ends);
+    let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(()), settled()), ends);
     assert_eq!((left, watch.count()), (1, 1));
-    let limit = LIMITS.settling + LIMITS.draining + BREAKING_OFF;
+    let limit = SETTLING + LIMITS.draining + BREAKING_OFF;
     assert_eq!(began.elapsed().as_secs(), limit.as_secs());
 }
 
@@ -63,6 +66,6 @@ async fn the_last_connection_that_ends_ends_the_drain() {
         drop(open);
     };
     let began = tokio::time::Instant::now();
-    let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(())), ends);
-    assert_eq!((left, began.elapsed().as_secs()), (0, LIMITS.settling.as_secs() + 5));
+    let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(()), settled()), ends);
+    assert_eq!((left, began.elapsed().as_secs()), (0, SETTLING.as_secs() + 5));
 }

@@ -7,7 +7,7 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 
 use super::Options;
-use crate::marks::PORT_RECORD;
+use crate::marks::{MANAGED_BY, PORT_RECORD};
 use crate::model::{Kind, Name, ObjectRef};
 
 /// How many objects are asked for at once: what the API server's own clients ask for.
@@ -52,8 +52,10 @@ pub(super) fn everywhere(options: &Options) -> Vec<Scope> {
     let mut scopes: Vec<_> =
         EVERYWHERE.map(|kind| Scope { kind, namespace: None, pick: Pick::All }).into();
     scopes.push(own(Kind::ConfigMap, Pick::Label(PORT_RECORD)));
-    if options.pods {
+    if options.controls {
         scopes.push(own(Kind::Pod, Pick::All));
+        let pick = Pick::Label(MANAGED_BY);
+        scopes.push(Scope { kind: Kind::RoleBinding, namespace: None, pick });
     }
     scopes
 }

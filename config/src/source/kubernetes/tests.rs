@@ -63,7 +63,7 @@ fn refused(code: u16, reason: &str) -> (u16, String) {
 /// What the reader tells while the script lasts.
 async fn read(script: Vec<(u16, String)>) -> (Vec<String>, Vec<String>) {
     let (client, asked) = scripted(script);
-    let options = Options { namespace: "spanway-system".into(), pods: false };
+    let options = Options { namespace: "spanway-system".into(), controls: false };
     let mut scopes = everywhere(&options).into_iter();
     let scope = scopes.find(|scope| scope.kind == Kind::ServiceExport).expect("it is watched");
     let (sender, mut changes) = mpsc::channel(CHANGES);
@@ -160,9 +160,27 @@ async fn a_secret_is_asked_for_by_name_in_its_namespace_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn role_bindings_are_asked_for_by_our_mark_and_by_controllers_alone() {
+    let scope = |controls| {
+        let options = Options { namespace: "spanway-system".into(), controls };
+        everywhere(&options).into_iter().find(|scope| scope.kind == Kind::RoleBinding)
+    };
+    assert!(scope(false).is_none());
+    let scope = scope(true).expect("it is watched");
+    let (client, asked) = scripted(Vec::new());
+    let (sender, _changes) = mpsc::channel(1);
+    let reader = reader::read(scope.clone(), scope.api(client), sender);
+    drop(tokio::time::timeout(Duration::from_secs(1), reader).await);
+    let asked = asked.lock().expect("not poisoned").clone();
+    let path = "/apis/rbac.authorization.k8s.io/v1/rolebindings?";
+    assert!(asked[0].starts_with(path), "{asked:?}");
+    assert!(asked[0].contains("labelSelector=spanway.dev%2Fmanaged-by"), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_ends_it() {
     let (client, _) = scripted(Vec::new());
-    let options = Options { namespace: "spanway-system".into(), pods: true };
+    let options = Options { namespace: "spanway-system".into(), controls: true };
     let (_keep, wanted) = watch::channel(BTreeSet::new());
     let (source, watched) = Kubernetes::new(client, options, wanted);
     let shutdown = CancellationToken::new();

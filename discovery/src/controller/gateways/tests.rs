@@ -1,6 +1,8 @@
 //! What is made for a Gateway, and when it goes.
 
+use config::compile::Context;
 use config::resources::Slices;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -44,11 +46,34 @@ fn work(objects: bool) -> Work {
     };
     let service_accounts = vec![Name::new(SYSTEM, "spanway-gateway")];
     let bindings = RoleBindingSettings { service_accounts, namespaces: None };
-    Work::new(Context::new(SYSTEM), objects.then_some(Objects { services, bindings }))
+    Work::new(
+        Compiler::new(Context::new(SYSTEM)),
+        objects.then_some(Objects { services, bindings }),
+    )
 }
 
 /// A round in words, at this second.
 fn round(work: &mut Work, resources: &Resources, second: i64) -> Vec<String> {
+    let (changes, patches) = decided(work, resources, (&Ports::default(), second));
+    let verb = |change: &Change| match change {
+        Change::Create(_) => "create",
+        Change::Apply(_) => "apply",
+        Change::Replace(_) | Change::Release(_) => "replace",
+        Change::Delete(_) => "delete",
+    };
+    let changes = changes.iter().map(|change| {
+        let ObjectRef { kind, name } = change.reference();
+        format!("{} {kind} in {}", verb(change), name.namespace)
+    });
+    let patches = patches.iter().map(|patch| format!("status of {}", patch.object));
+    changes.chain(patches).collect()
+}
+
+fn decided(
+    work: &mut Work,
+    resources: &Resources,
+    (ports, second): (&Ports, i64),
+) -> (Vec<Change>, Vec<StatusPatch>) {
     let settings = Settings {
         cluster: "east".into(),
         trust_domain: "east.example".parse().unwrap(),
@@ -66,25 +91,26 @@ fn round(work: &mut Work, resources: &Resources, second: i64) -> Vec<String> {
         now: Timestamp::from_second(second).unwrap(),
     };
     let view = work.look(&seen);
-    let (changes, patches) = work.round(&seen, view, &Ports::default());
-    let verb = |change: &Change| match change {
-        Change::Create(_) => "create",
-        Change::Apply(_) => "apply",
-        Change::Replace(_) | Change::Release(_) => "replace",
-        Change::Delete(_) => "delete",
-    };
-    let changes = changes.iter().map(|change| {
-        let ObjectRef { kind, name } = change.reference();
-        format!("{} {kind} in {}", verb(change), name.namespace)
-    });
-    let patches = patches.iter().map(|patch| format!("status of {}", patch.object));
-    changes.chain(patches).collect()
+    work.round(&seen, view, ports)
+}
+
+#[test]
+fn a_listener_without_a_port_is_told_the_range_and_the_setting() {
+    let exhausted = vec![PortOwner { uid: "edge-uid".into(), port: 80 }];
+    let ports = Ports { exhausted, ..Ports::default() };
+    let (_, patches) = decided(&mut work(true), &resources(), (&ports, 0));
+    let gateway = patches.iter().find(|patch| patch.object.kind == Kind::Gateway).unwrap();
+    let conditions = gateway.status["listeners"][0]["conditions"].as_array().unwrap();
+    let programmed = conditions.iter().find(|one| one["type"] == "Programmed").unwrap();
+    assert_eq!(programmed["reason"], "NoResources");
+    let message = programmed["message"].as_str().unwrap();
+    assert!(message.contains("20000-31999") && message.contains("--ports"), "{message}");
 }
 
 #[test]
 fn listener_ports_are_owned_by_their_gateway() {
     let work = work(true);
-    let compiled = compile(&resources(), &Context::new(SYSTEM));
+    let compiled = work.compiler.compile(&resources());
     let owners = work.owners(&compiled);
     let owner = PortOwner { uid: "edge-uid".into(), port: 80 };
     assert_eq!(owners.get(&owner), Some(&Name::new("shop", "edge")));
@@ -122,26 +148,37 @@ fn bindings(changes: Vec<String>) -> Vec<String> {
     changes.into_iter().filter(|change| change.contains("RoleBinding")).collect()
 }
 
+/// Makes the role bindings that a round asks for stand, as a watch tells of them.
+fn carried_out(resources: &mut Resources, changes: &[Change]) {
+    for change in changes {
+        match change {
+            Change::Apply(object) if object.reference.kind == Kind::RoleBinding => {
+                let object = serde_json::from_value(object.value.clone()).unwrap();
+                resources.apply(Kind::RoleBinding, object);
+            }
+            _ => {}
+        }
+    }
+}
+
 #[test]
-fn a_role_binding_goes_with_the_last_reference() {
-    let (mut work, resources) = (work(true), resources());
-    round(&mut work, &resources, 0);
-    assert_eq!(bindings(round(&mut work, &resources, 1)), [""; 0]);
-    let gone = bindings(round(&mut work, &Resources::default(), 2));
+fn a_role_binding_goes_with_the_last_reference_whoever_leads() {
+    let mut resources = resources();
+    let (changes, _) = decided(&mut work(true), &resources, (&Ports::default(), 0));
+    carried_out(&mut resources, &changes);
+    assert_eq!(bindings(round(&mut work(true), &resources, 1)), [""; 0]);
+    let edge = Name::new("shop", "edge");
+    resources.remove(&ObjectRef::new(Kind::Gateway, edge));
+    let gone = bindings(round(&mut work(true), &resources, 2));
     assert_eq!(gone, ["delete RoleBinding in shop"]);
 }
 
 #[test]
 fn a_role_binding_that_somebody_removed_is_written_again() {
-    let (mut work, resources) = (work(true), resources());
-    round(&mut work, &resources, 0);
-    assert_eq!(bindings(round(&mut work, &resources, 61)), ["apply RoleBinding in shop"]);
-}
-
-#[test]
-fn a_reference_that_comes_back_gets_its_role_binding_at_once() {
-    let (mut work, resources) = (work(true), resources());
-    round(&mut work, &resources, 0);
-    round(&mut work, &Resources::default(), 1);
-    assert_eq!(bindings(round(&mut work, &resources, 2)), ["apply RoleBinding in shop"]);
+    let (mut work, mut resources) = (work(true), resources());
+    let (changes, _) = decided(&mut work, &resources, (&Ports::default(), 0));
+    carried_out(&mut resources, &changes);
+    let binding = ObjectRef::new(Kind::RoleBinding, Name::new("shop", SECRET_READER));
+    resources.remove(&binding);
+    assert_eq!(bindings(round(&mut work, &resources, 1)), ["apply RoleBinding in shop"]);
 }

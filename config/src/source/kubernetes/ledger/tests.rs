@@ -7,7 +7,7 @@ use super::super::scope::{everywhere, named};
 use super::*;
 
 fn options() -> Options {
-    Options { namespace: "spanway-system".into(), pods: false }
+    Options { namespace: "spanway-system".into(), controls: false }
 }
 
 fn scope(kind: Kind) -> Scope {
