@@ -83,8 +83,11 @@ pub struct Draining {
 pub struct Follower {
     draining: Draining,
     /// The phase that was seen last, who is woken when it passes, and by what.
-    waiting: Option<(Phase, Waker, Pin<Box<dyn Future<Output = bool> + Send + Sync>>)>,
+    waiting: Option<(Phase, Waker, Passed)>,
 }
+
+/// Ends when a phase has passed, with whether there is still somebody to say so.
+type Passed = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 
 /// What everybody may look at.
 #[derive(Debug, Default)]

@@ -54,7 +54,7 @@ fn rule_of(now: &Snapshot) -> Option<u64> {
     let rule = hosts.rules().into_iter().next()?;
     let set = rule.filters.iter().find_map(|filter| match filter {
         Filter::ResponseHeaders(edit) => edit.set.first(),
-        _ => None,
+        Filter::RequestHeaders(_) => None,
     })?;
     std::str::from_utf8(&set.1).ok()?.parse().ok()
 }

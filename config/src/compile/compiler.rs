@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::model::Kind;
 
-    fn class(version: &str, controller: &str, status: Value) -> kube::core::DynamicObject {
+    fn class(version: &str, controller: &str, status: &Value) -> kube::core::DynamicObject {
         let class = json!({
             "metadata": {"name": "spanway", "uid": "class", "resourceVersion": version},
             "spec": {"controllerName": controller},
@@ -63,13 +63,14 @@ mod tests {
     fn a_status_is_not_compiled_again_and_a_spec_is_once_for_all() {
         let (one, mut resources) = (Compiler::new(Context::new("system")), Resources::default());
         let other = one.clone();
-        resources.apply(Kind::GatewayClass, class("1", "else", Value::Null));
+        resources.apply(Kind::GatewayClass, class("1", "else", &Value::Null));
         let first = one.compile(&resources);
         assert!(first.verdicts.classes.is_empty());
         assert!(Arc::ptr_eq(&first, &other.compile(&resources)), "compiled once for both");
-        resources.apply(Kind::GatewayClass, class("2", "else", json!({"conditions": []})));
+        resources.apply(Kind::GatewayClass, class("2", "else", &json!({"conditions": []})));
         assert!(Arc::ptr_eq(&first, &one.compile(&resources)), "a status is no reason");
-        resources.apply(Kind::GatewayClass, class("3", super::super::CONTROLLER_NAME, Value::Null));
+        resources
+            .apply(Kind::GatewayClass, class("3", super::super::CONTROLLER_NAME, &Value::Null));
         let second = other.compile(&resources);
         assert_eq!(second.verdicts.classes.len(), 1);
         assert!(second.table.version > first.table.version);

@@ -126,7 +126,7 @@ fn a_broken_slice_is_known_and_gone() {
 }
 
 /// A Gateway as a watch tells it.
-fn gateway(version: &str, class: &str, status: Value) -> DynamicObject {
+fn gateway(version: &str, class: &str, status: &Value) -> DynamicObject {
     object(json!({
         "metadata": {
             "namespace": "shop", "name": "edge", "generation": 1, "resourceVersion": version,
@@ -147,9 +147,9 @@ fn accepted(status: &str) -> Value {
 #[test]
 fn a_status_that_is_written_keeps_the_revision_and_is_seen() {
     let mut resources = Resources::default();
-    resources.apply(Kind::Gateway, gateway("1", "spanway", Value::Null));
+    resources.apply(Kind::Gateway, gateway("1", "spanway", &Value::Null));
     let before = resources.clone();
-    resources.apply(Kind::Gateway, gateway("2", "spanway", accepted("True")));
+    resources.apply(Kind::Gateway, gateway("2", "spanway", &accepted("True")));
     assert_eq!(resources.revision(), before.revision());
     let held = resources.gateways.get(&Name::new("shop", "edge")).expect("it can be read");
     assert_eq!(held.metadata.resource_version.as_deref(), Some("2"));
@@ -160,7 +160,7 @@ fn a_status_that_is_written_keeps_the_revision_and_is_seen() {
 #[test]
 fn a_status_of_a_broken_object_keeps_the_revision_and_is_seen() {
     let broken = |version: &str, class: &str, status: Value| {
-        let mut gateway = gateway(version, class, status);
+        let mut gateway = gateway(version, class, &status);
         gateway.data["spec"]["listeners"] = "none".into();
         gateway
     };
@@ -184,15 +184,15 @@ fn all_else_changes_the_revision() {
         let before = std::mem::replace(&mut last, resources.revision().clone());
         before != last
     };
-    resources.apply(Kind::Gateway, gateway("1", "spanway", Value::Null));
+    resources.apply(Kind::Gateway, gateway("1", "spanway", &Value::Null));
     assert!(differs(&resources), "a new object");
-    resources.apply(Kind::Gateway, gateway("2", "other", Value::Null));
+    resources.apply(Kind::Gateway, gateway("2", "other", &Value::Null));
     assert!(differs(&resources), "another spec");
-    let mut labelled = gateway("3", "other", Value::Null);
+    let mut labelled = gateway("3", "other", &Value::Null);
     labelled.metadata.labels = Some([("team".to_owned(), "a".to_owned())].into());
     resources.apply(Kind::Gateway, labelled);
     assert!(differs(&resources), "a label");
-    let mut broken = gateway("4", "other", Value::Null);
+    let mut broken = gateway("4", "other", &Value::Null);
     broken.data["spec"]["listeners"] = "none".into();
     resources.apply(Kind::Gateway, broken);
     assert!(differs(&resources), "it cannot be read any more");

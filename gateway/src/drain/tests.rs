@@ -69,3 +69,33 @@ async fn the_last_connection_that_ends_ends_the_drain() {
     let (left, ()) = tokio::join!(drain.run(LIMITS, std::future::ready(()), settled()), ends);
     assert_eq!((left, began.elapsed().as_secs()), (0, SETTLING.as_secs() + 5));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_is_woken_for_the_phase_that_it_asks_for_whatever_passed_before() {
+    let drain = Drain::default();
+    let mut follower = drain.watch().follower();
+    let follows = tokio::spawn(async move {
+        follower.reached(Phase::Leaving).await;
+        follower.reached(Phase::Ended).await;
+    });
+    for phase in [Phase::Leaving, Phase::Draining, Phase::Ended] {
+        // The follower is registered whenever the clock can go on.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!follows.is_finished(), "{phase:?} is still to come");
+        drain.advance(phase);
+    }
+    follows.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_asks_once_for_many_looks() {
+    let drain = Drain::default();
+    let mut follower = drain.watch().follower();
+    let registered = || drain.phase.receiver_count();
+    let before = registered();
+    for _ in 0..100 {
+        let looked = tokio::time::timeout(Duration::ZERO, follower.reached(Phase::Draining));
+        assert!(looked.await.is_err());
+    }
+    assert_eq!(registered(), before + 1);
+}

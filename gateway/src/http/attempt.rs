@@ -29,6 +29,8 @@ use crate::worker::Http1;
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
 pub(crate) struct Attempt<'a> {
+    /// What the request sees.
+    pub(crate) snapshot: &'a Snapshot,
     /// Whose endpoints.
     pub(crate) key: &'a BackendKey,
     /// The endpoints.
@@ -68,7 +70,6 @@ pub(crate) struct Switched(Http1);
 /// Chooses an endpoint, connects or takes a connection that is there, and forwards.
 pub(crate) async fn run<B, A>(
     proxy: &Proxy,
-    snapshot: &Snapshot,
     attempt: &mut Attempt<'_>,
     request: Request<'_>,
     sides: &mut Sides<'_, B, A>,
@@ -93,7 +94,7 @@ where
         early_answer_closes: request.call.version == Version::Http1,
     };
     let changes = prepared.changes();
-    let over = Over { proxy, request, snapshot, key: attempt.key, chosen: &chosen, now };
+    let over = Over { proxy, request, attempt: &*attempt, chosen: &chosen, now };
     let result = if attempt.http2 {
         over.http2(sides, &changes, &exchange, (prepared, progress)).await
     } else {
@@ -112,8 +113,7 @@ where
 struct Over<'a> {
     proxy: &'a Proxy,
     request: Request<'a>,
-    snapshot: &'a Snapshot,
-    key: &'a BackendKey,
+    attempt: &'a Attempt<'a>,
     chosen: &'a Chosen,
     now: Instant,
 }
@@ -135,7 +135,7 @@ impl Over<'_> {
         let idempotent = may_be_repeated(head.method());
         let within = if idempotent { IDLE_WAIT } else { IDLE_WAIT_ONCE };
         let idle = self.request.call.worker.http1();
-        let pooled = idle.take(reach, self.snapshot, self.now, within);
+        let pooled = idle.take(reach, self.attempt.snapshot, self.now, within);
         let reused = pooled.is_some();
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled
@@ -188,7 +188,7 @@ impl Over<'_> {
         let reach = &self.chosen.endpoint.reach;
         let head = self.request.head;
         let sessions = self.request.call.worker.http2();
-        let session = match sessions.get(reach, self.snapshot, self.now) {
+        let session = match sessions.get(reach, self.attempt.snapshot, self.now) {
             Some((session, _)) => session,
             None => self.open_session(prepared).await?,
         };
@@ -226,9 +226,9 @@ impl Over<'_> {
         let reach = &self.chosen.endpoint.reach;
         let hello = Hello { request_id: Some(prepared.id.as_str().into()) };
         let worker = &self.request.call.worker;
-        let connected = upstream::connect(worker, self.snapshot, reach, &hello).await;
+        let connected = upstream::connect(worker, self.attempt.snapshot, reach, &hello).await;
         let connected = connected.map(|connection| {
-            let origin = Origin::of(&connection, reach.clone(), self.key.clone());
+            let origin = Origin::of(&connection, reach.clone(), self.attempt.key.clone());
             (connection, origin)
         });
         connected.map_err(|error| {

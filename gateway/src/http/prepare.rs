@@ -96,13 +96,13 @@ impl<'a> Prepared<'a> {
     pub(crate) fn changes(&self) -> Vec<Change<'_>> {
         let mut changes = Vec::with_capacity(OWN_CHANGES + self.stale.len());
         changes.extend(self.stale.iter().map(|name| Change::Remove(name)));
-        changes.push(Change::Set("x-request-id", self.id.as_str().as_bytes()));
-        changes.push(Change::Set("traceparent", &self.traceparent));
+        changes.push(Change::Own("x-request-id", self.id.as_str().as_bytes()));
+        changes.push(Change::Own("traceparent", &self.traceparent));
         if let Origin::Outside { client, proto, port } = self.origin {
-            changes.push(Change::Set("x-forwarded-for", client.as_bytes()));
-            changes.push(Change::Set("x-forwarded-proto", proto.as_bytes()));
-            changes.push(Change::Set("x-forwarded-host", self.host.as_bytes()));
-            changes.push(Change::Set("x-forwarded-port", port.as_bytes()));
+            changes.push(Change::Own("x-forwarded-for", client.as_bytes()));
+            changes.push(Change::Own("x-forwarded-proto", proto.as_bytes()));
+            changes.push(Change::Own("x-forwarded-host", self.host.as_bytes()));
+            changes.push(Change::Own("x-forwarded-port", port.as_bytes()));
         }
         for change in &self.filters {
             push(change, &mut changes);

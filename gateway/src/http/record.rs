@@ -20,7 +20,8 @@ const LOCAL: &str = "local";
 
 /// One request.
 pub(crate) struct Record<'a> {
-    request: Request<'a>,
+    /// The request.
+    pub(crate) request: Request<'a>,
     found: Option<Found<'a>>,
     endpoint: Option<Arc<Endpoint>>,
     /// Status and bytes of an answer of our own.

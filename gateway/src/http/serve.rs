@@ -89,7 +89,7 @@ where
             }
         }
     };
-    let served = finish(request, &mut sides, result, &progress, &prepared, &mut record).await;
+    let served = finish(&mut sides, result, &progress, &prepared, &mut record).await;
     record.end(proxy, &prepared, &progress);
     served
 }
@@ -110,6 +110,7 @@ where
     prepared.filter(filters);
     let set = snapshot.endpoints.sets.get(key).ok_or(Failure::NoEndpoint)?;
     let mut attempt = Attempt {
+        snapshot,
         key,
         set,
         http2: wants_http2(&set.protocol, request),
@@ -120,7 +121,7 @@ where
     loop {
         record.attempts += 1;
         let state = (&*prepared, &mut *record, progress);
-        let result = attempt::run(proxy, snapshot, &mut attempt, request, sides, state).await;
+        let result = attempt::run(proxy, &mut attempt, request, sides, state).await;
         match result {
             Err(failed) if failed.again && record.attempts < ATTEMPTS_MAX => {}
             Err(failed) => return Err(failed.failure),
@@ -152,7 +153,6 @@ fn wants_http2(protocol: &AppProtocol, request: Request<'_>) -> bool {
 
 /// Brings the client's side to its end.
 async fn finish<B, A>(
-    request: Request<'_>,
     sides: &mut Sides<'_, B, A>,
     result: Result<Answered, Failure>,
     progress: &Progress,
@@ -175,14 +175,13 @@ where
             if progress.status().is_some() || failure == Failure::ClientGone {
                 return Served::BreakOff;
             }
-            respond(request, sides, failure, prepared, record).await
+            respond(sides, failure, prepared, record).await
         }
     }
 }
 
 /// Answers for the endpoint that did not.
 async fn respond<B, A>(
-    request: Request<'_>,
     sides: &mut Sides<'_, B, A>,
     failure: Failure,
     prepared: &Prepared<'_>,
@@ -201,7 +200,7 @@ where
     let Ok(head) = ResponseHead::local(failure.status(), fields, body.len()) else {
         return Served::BreakOff;
     };
-    let reply = reply(request);
+    let reply = reply(record.request);
     // The rest of a request that was not read would be taken for the next one.
     let reply = if sides.body.is_done() { reply } else { reply.closing() };
     record.answered(failure.status(), body.len() as u64);

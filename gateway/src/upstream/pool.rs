@@ -57,10 +57,12 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Pool<T>(Mutex<Idle<T>>);
 
+type ByReach<T> = HashMap<Reach, T, ahash::RandomState>;
+
 #[derive(Debug)]
 struct Idle<T> {
     /// The one that was used last comes last.
-    by_reach: HashMap<Reach, VecDeque<Kept<T>>, ahash::RandomState>,
+    by_reach: ByReach<VecDeque<Kept<T>>>,
     count: usize,
 }
 
@@ -206,7 +208,7 @@ pub trait Shareable: Send + Sync {
 
 /// One worker's connections that are shared by requests (HTTP/2).
 #[derive(Debug)]
-pub struct Sessions<T>(Mutex<HashMap<Reach, Vec<Kept<Arc<T>>>, ahash::RandomState>>);
+pub struct Sessions<T>(Mutex<ByReach<Vec<Kept<Arc<T>>>>>);
 
 impl<T> Default for Sessions<T> {
     fn default() -> Self {

@@ -146,7 +146,8 @@ fn generated_types_have_the_fields_of_the_release_and_no_others() {
         let prefix = format!("{kind} ");
         let mut defined: Vec<_> =
             FIELDS.lines().filter(|line| line.starts_with(&prefix)).map(str::to_owned).collect();
-        (generated.sort(), defined.sort());
+        generated.sort();
+        defined.sort();
         let only = |these: &[String], those: &[String]| {
             these.iter().filter(|line| !those.contains(line)).cloned().collect::<Vec<_>>()
         };

@@ -68,7 +68,8 @@ impl Network {
         catalog: Catalog,
         age: Duration,
     ) -> Gateway {
-        let (offers, receiver) = watch::channel(Offers::unit("own".into(), offer(catalog)));
+        let (offers, receiver) =
+            watch::channel(Offers::from_iter([("own".into(), offer(catalog))]));
         let ages: Arc<dyn Ages> =
             Arc::new(move |_: Instant| vec![(Arc::<str>::from("Service"), age)]);
         let service = Server::new(receiver, ages, address.into()).service();
@@ -98,7 +99,7 @@ impl Network {
 
 impl Gateway {
     fn offer(&self, catalog: Catalog) {
-        self.offers.send_replace(Offers::unit("own".into(), offer(catalog)));
+        self.offers.send_replace(Offers::from_iter([("own".into(), offer(catalog))]));
     }
 }
 
@@ -348,7 +349,7 @@ async fn a_peer_that_does_not_know_the_service_is_a_problem_and_no_crash() {
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_does_not_read_gets_the_latest_and_not_the_history() {
     use crate::catalog::generated::catalog_server::Catalog as _;
-    let first = Offers::unit("own".into(), offer(catalog(1, &[("web", &["a"])])));
+    let first = Offers::from_iter([("own".into(), offer(catalog(1, &[("web", &["a"])])))]);
     let (offers, receiver) = watch::channel(first);
     let ages: Arc<dyn Ages> = Arc::new(|_: Instant| Vec::new());
     let server = Server::new(receiver, ages, "far-1".into());
@@ -374,7 +375,7 @@ async fn a_subscriber_that_does_not_read_gets_the_latest_and_not_the_history() {
             for version in 2..=1001 {
                 let id = format!("e{version}");
                 let next = catalog(version, &[("web", &[&id])]);
-                offers.send_replace(Offers::unit("own".into(), offer(next)));
+                offers.send_replace(Offers::from_iter([("own".into(), offer(next))]));
             }
         }
     }

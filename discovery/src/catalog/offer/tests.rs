@@ -66,7 +66,7 @@ fn a_namespace_is_selected_by_its_labels() {
     let rule = rule(&json!({"namespaces": {"selector": {"matchLabels": {"shared": "yes"}}}}));
     let labels = |value: &str| {
         let labels = BTreeMap::from([("shared".to_owned(), value.to_owned())]);
-        NamespaceLabels::unit("shop".into(), Arc::new(labels))
+        NamespaceLabels::from_iter([("shop".into(), Arc::new(labels))])
     };
     assert_eq!(Offer::build(&rule, &exports, &labels("yes")).catalog.services.len(), 1);
     assert_eq!(Offer::build(&rule, &exports, &labels("no")).catalog.services.len(), 0);

@@ -47,7 +47,7 @@ impl World {
         is_new
     }
 
-    fn export(&mut self, version: &str, status: Value) {
+    fn export(&mut self, version: &str, status: &Value) {
         self.apply(
             Kind::ServiceExport,
             json!({
@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-fn service(version: &str, port: u16, status: Value) -> Value {
+fn service(version: &str, port: u16, status: &Value) -> Value {
     json!({
         "metadata": {"namespace": "shop", "name": "web", "uid": "s", "resourceVersion": version},
         "spec": {"ports": [{"port": port}]},
@@ -82,14 +82,14 @@ fn link() -> Value {
 #[tokio::test]
 async fn a_status_alone_neither_compiles_nor_swaps() {
     let mut world = World::new();
-    world.apply(Kind::Service, service("1", 80, Value::Null));
+    world.apply(Kind::Service, service("1", 80, &Value::Null));
     world.apply(Kind::ClusterLink, link());
-    world.export("2", Value::Null);
+    world.export("2", &Value::Null);
     assert!(world.publish(), "the first is new");
     let compiled = Arc::clone(&world.model.derived().compiled);
     let balancer = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}});
-    world.apply(Kind::Service, service("3", 80, balancer));
-    world.export("4", json!({"conditions": []}));
+    world.apply(Kind::Service, service("3", 80, &balancer));
+    world.export("4", &json!({"conditions": []}));
     assert!(!world.publish());
     assert!(Arc::ptr_eq(&compiled, &world.model.derived().compiled));
     let offer = &world.model.offers()["west"];
@@ -100,12 +100,12 @@ async fn a_status_alone_neither_compiles_nor_swaps() {
 #[tokio::test]
 async fn what_is_asked_for_swaps() {
     let mut world = World::new();
-    world.apply(Kind::Service, service("1", 80, Value::Null));
+    world.apply(Kind::Service, service("1", 80, &Value::Null));
     world.apply(Kind::ClusterLink, link());
-    world.export("2", Value::Null);
+    world.export("2", &Value::Null);
     world.publish();
     let compiled = Arc::clone(&world.model.derived().compiled);
-    world.apply(Kind::Service, service("3", 81, Value::Null));
+    world.apply(Kind::Service, service("3", 81, &Value::Null));
     assert!(world.publish());
     assert!(!Arc::ptr_eq(&compiled, &world.model.derived().compiled));
 }
@@ -113,7 +113,7 @@ async fn what_is_asked_for_swaps() {
 #[tokio::test]
 async fn an_endpoint_swaps_and_compiles_nothing() {
     let mut world = World::new();
-    world.apply(Kind::Service, service("1", 80, Value::Null));
+    world.apply(Kind::Service, service("1", 80, &Value::Null));
     world.publish();
     let compiled = Arc::clone(&world.model.derived().compiled);
     world.apply(

@@ -14,19 +14,23 @@ pub enum Change<'a> {
     Remove(&'a str),
     /// This line instead of all of this name.
     Set(&'a str, &'a [u8]),
+    /// The same, of the gateway's own making: known to be fit, and none of framing or connection.
+    Own(&'static str, &'a [u8]),
 }
 
 impl<'a> Change<'a> {
     const fn name(&self) -> &'a str {
         match self {
-            Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) => name,
+            Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) | Self::Own(name, _) => {
+                name
+            }
         }
     }
 
     fn drops(&self, name: &[u8]) -> bool {
         match self {
             Self::Add(..) => false,
-            Self::Remove(own) | Self::Set(own, _) => {
+            Self::Remove(own) | Self::Set(own, _) | Self::Own(own, _) => {
                 own.len() == name.len() && name.eq_ignore_ascii_case(own.as_bytes())
             }
         }
@@ -34,6 +38,11 @@ impl<'a> Change<'a> {
 
     /// Whether it can be written without changing what the message means to a parser.
     fn check(&self) -> Result<(), Malformed> {
+        if let Self::Own(name, value) = self {
+            debug_assert!(grammar::is_token(name.as_bytes()) && grammar::is_text(value));
+            debug_assert!(Kind::of(name.as_bytes()) == Kind::Plain, "{name} is not ours to set");
+            return Ok(());
+        }
         if !grammar::is_token(self.name().as_bytes()) {
             return Err(Malformed::FieldName);
         }
@@ -206,11 +215,18 @@ fn set_host<'a>(changes: &[Change<'a>]) -> Result<Option<&'a [u8]>, Malformed> {
 
 fn append(changes: &[Change<'_>], out: &mut Vec<u8>) {
     for (at, change) in changes.iter().enumerate() {
-        let (Change::Add(name, value) | Change::Set(name, value)) = change else { continue };
         let later = changes.get(at + 1..).unwrap_or_default();
-        let replaced = later.iter().any(|next| next.drops(name.as_bytes()));
-        if !(replaced || change.is_void() || name.eq_ignore_ascii_case("host")) {
-            line(name.as_bytes(), grammar::trim(value), out);
+        let is_replaced = |name: &str| later.iter().any(|next| next.drops(name.as_bytes()));
+        match change {
+            Change::Own(name, value) if !is_replaced(name) => line(name.as_bytes(), value, out),
+            Change::Add(name, value) | Change::Set(name, value)
+                if !(is_replaced(name)
+                    || change.is_void()
+                    || name.eq_ignore_ascii_case("host")) =>
+            {
+                line(name.as_bytes(), grammar::trim(value), out);
+            }
+            _ => {}
         }
     }
 }

@@ -92,9 +92,10 @@ pub(crate) fn carriage_returns(bytes: &[u8]) -> Option<usize> {
     for part in bytes.chunks(AT_ONCE) {
         let (mut here, mut bad) = (0_u8, 0_u8);
         for &byte in part {
-            let known = (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
-            here += u8::from(byte == b'\r');
-            bad |= u8::from(((byte < 0x20) & !known) | (byte == 0x7f));
+            let is = |one| u8::from(byte == one);
+            let known = is(b'\t') | is(b'\n') | is(b'\r');
+            here += is(b'\r');
+            bad |= (u8::from(byte < 0x20) ^ known) | is(0x7f);
         }
         count += usize::from(here);
         is_bad |= bad != 0;

@@ -106,7 +106,7 @@ fn apply<'a>(
             Change::Remove(name) => {
                 headers.remove(*name);
             }
-            Change::Set(name, value) => {
+            Change::Set(name, value) | Change::Own(name, value) => {
                 headers.remove(*name);
                 append(headers, name, value)?;
             }
