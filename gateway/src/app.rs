@@ -16,6 +16,7 @@ mod model_task;
 mod reporter;
 mod serve;
 mod source;
+mod withdrawn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,6 +234,7 @@ fn start_model(
         Context::new(&settings.namespace),
         settings.trust_domain.clone(),
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
+        withdrawn::Withdrawals::new(settings.drain.settle),
     );
     let followers = links::Followers::new(
         links::CatalogDialer { published: Arc::clone(published) },

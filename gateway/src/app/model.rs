@@ -23,6 +23,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::Instant;
 
+use super::withdrawn::Withdrawals;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::Metrics;
 use crate::tls::credentials::{self, Credentials, Fault, PemPair, Termination};
@@ -64,6 +65,7 @@ pub(super) struct Model {
     built: Built,
     namespaces: NamespaceLabels,
     mirrors: OrdMap<Name, Mirrored>,
+    withdrawals: Withdrawals,
     offers: Offers,
     draining: imbl::OrdSet<Arc<str>>,
     reached: Version,
@@ -79,6 +81,7 @@ impl Model {
         context: Context,
         own: TrustDomain,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
+        withdrawals: Withdrawals,
     ) -> Self {
         Self {
             context,
@@ -92,6 +95,7 @@ impl Model {
             built: Built::default(),
             namespaces: NamespaceLabels::default(),
             mirrors: OrdMap::new(),
+            withdrawals,
             offers: Offers::default(),
             draining: imbl::OrdSet::new(),
             reached: Version::default(),
@@ -121,13 +125,28 @@ impl Model {
         self.derived.compiled.wanted.iter().cloned().chain(bundles).collect()
     }
 
-    /// When the table that is held back goes out at the latest.
-    pub(super) fn held_until(&self) -> Option<Instant> {
-        self.held.map(|since| since + FIRST_SLICES_WAIT)
+    /// When something is due although nothing comes in: a table that is held back goes out at the
+    /// latest, or a withdrawn port takes its next step.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let held = self.held.map(|since| since + FIRST_SLICES_WAIT);
+        held.into_iter().chain(self.withdrawals.next()).min()
+    }
+
+    /// Lets go of withdrawn ports whose time is over.
+    pub(super) fn settle(&mut self, at: Instant) {
+        if !self.withdrawals.advance(at) {
+            return;
+        }
+        let mut touched = Touched::default();
+        self.take_mirrors(&mut touched);
+        self.update(&touched);
+        let compiled = Arc::make_mut(&mut self.derived.compiled);
+        compiled.table.withdrawn = self.withdrawals.ports();
+        compiled.table.version += 1;
     }
 
     /// Takes in objects: compiles, finds links and exports.
-    pub(super) fn take_resources(&mut self, next: &Arc<Resources>) {
+    pub(super) fn take_resources(&mut self, next: &Arc<Resources>, at: Instant) {
         if Arc::ptr_eq(&self.resources, next) {
             return;
         }
@@ -140,8 +159,11 @@ impl Model {
             self.namespaces = namespace_labels(&now);
             touched.namespaces(&self.derived.known);
         }
-        self.take_mirrors(&mut touched);
         let mut compiled = compile(&now, &self.context);
+        let last = &self.derived.compiled.table;
+        self.withdrawals.note(last, &compiled.table, &self.mirrors, at);
+        self.take_mirrors(&mut touched);
+        compiled.table.withdrawn = self.withdrawals.ports();
         compiled.table.version = self.derived.compiled.table.version + 1;
         self.derived.compiled = Arc::new(compiled);
         let (sound, rejected) =
@@ -263,8 +285,8 @@ impl Model {
     }
 
     fn take_mirrors(&mut self, touched: &mut Touched) {
-        let mirrors: OrdMap<_, _> =
-            self.resources.services.valid.iter().filter_map(mirror).collect();
+        let standing = self.resources.services.valid.iter().filter_map(mirror).collect();
+        let mirrors = self.withdrawals.with(standing);
         changed(&self.mirrors, &mirrors, &mut touched.mirrors);
         self.mirrors = mirrors;
     }

@@ -39,7 +39,8 @@ pub(crate) struct Incoming<'a, B, A> {
     pub(crate) answer: &'a mut A,
     /// Whether HTTP/2 carries it.
     pub(crate) http2: bool,
-    /// Whether the gateway leaves: HTTP/1 clients are told to come back elsewhere.
+    /// Whether the gateway leaves, or whom the connection was made for: the client is told to come
+    /// back on another.
     pub(crate) leaving: bool,
     /// When its first byte was read.
     pub(crate) began: Instant,
@@ -73,6 +74,7 @@ where
     A: AnswerSink,
 {
     let snapshot = proxy.published.load_full();
+    incoming.leaving |= !incoming.call.stands(&snapshot);
     let mut record = Record::new(incoming.call, &incoming.head, incoming.began);
     let progress = Progress::default();
     let plan = plan(&snapshot, &incoming, &mut record);

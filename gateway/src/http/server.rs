@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ::h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::attempt;
 use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
@@ -88,13 +89,19 @@ where
 {
     let call = Arc::new(call);
     let (waits, draining) = (proxy.waits, proxy.draining.clone());
-    h2::server::serve(stream, waits, draining, move |incoming| {
-        serve_stream(Arc::clone(&proxy), Arc::clone(&call), incoming)
+    let leave = Arc::new(Notify::new());
+    let left = Arc::clone(&leave);
+    h2::server::serve(stream, waits, (draining, &leave), move |incoming| {
+        serve_stream(Arc::clone(&proxy), (Arc::clone(&call), Arc::clone(&left)), incoming)
     })
     .await;
 }
 
-async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::server::Incoming) {
+async fn serve_stream(
+    proxy: Arc<Proxy>,
+    (call, leave): (Arc<HttpConnection>, Arc<Notify>),
+    stream: h2::server::Incoming,
+) {
     let began = Instant::now();
     let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
     let head = match h2::fields::request_head(&request, ended) {
@@ -115,7 +122,8 @@ async fn serve_stream(proxy: Arc<Proxy>, call: Arc<HttpConnection>, stream: h2::
         began,
     };
     match serve(&proxy, incoming).await {
-        Served::KeepAlive | Served::Close => {}
+        Served::KeepAlive => {}
+        Served::Close => leave.notify_one(),
         Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),
     }
 }

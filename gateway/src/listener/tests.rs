@@ -64,7 +64,11 @@ impl World {
             let serves = PortServes::Http(Arc::default());
             (*number, Arc::new(Port { owner, name: Name::new("infra", uid), serves }))
         };
-        let table = Arc::new(RoutingTable { ports: ports.iter().map(port).collect(), version: 1 });
+        let table = Arc::new(RoutingTable {
+            ports: ports.iter().map(port).collect(),
+            version: 1,
+            ..RoutingTable::default()
+        });
         let snapshot = Snapshot { table: Arc::clone(&table), ..Snapshot::default() };
         drop(self.published.swap(Arc::new(snapshot)));
         self.listeners.sync(&table)
