@@ -284,7 +284,7 @@ fn start_gateway(
     let instance = Arc::clone(&settings.pod.uid);
     let catalog =
         Server::new(offered, Arc::new(ages(watched.state.clone())), Arc::clone(&instance));
-    let workers = Arc::new(Workers::start(settings.workers, &published)?);
+    let workers = Arc::new(Workers::start(settings.workers, settings.ready, &published)?);
     let proxy = Arc::new(Proxy {
         published: Arc::clone(&published),
         metrics: Arc::clone(&metrics),

@@ -1,5 +1,6 @@
 //! Whole gateways in this process, over real sockets: what a client sees, and what an endpoint.
 
+mod ahead;
 mod corpus;
 mod drain;
 mod http1;

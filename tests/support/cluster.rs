@@ -276,6 +276,8 @@ fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
         },
         ports: discovery::ports::PortRange::default(),
         workers: 1,
+        // Endpoints that a test plays count their connections.
+        ready: 0,
         drain: DrainSettings {
             leave: Duration::from_millis(500),
             settle: Duration::from_millis(50),

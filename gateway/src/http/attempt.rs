@@ -24,7 +24,7 @@ use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
 use crate::upstream::pool::{IDLE_WAIT, IDLE_WAIT_ONCE, Origin};
 use crate::upstream::{self, Chosen, Connection};
-use crate::worker::Worker;
+use crate::worker::{Http1, Worker};
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
 pub(crate) struct Attempt<'a> {
@@ -129,6 +129,7 @@ impl Over<'_> {
         let idempotent = may_be_repeated(incoming.head.method());
         let within = if idempotent { IDLE_WAIT } else { IDLE_WAIT_ONCE };
         let pooled = self.worker.http1().take(reach, self.snapshot, Instant::now(), within);
+        let pooled = pooled.or_else(|| self.ready());
         let reused = pooled.is_some();
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled
@@ -200,6 +201,14 @@ impl Over<'_> {
             let again = failure == Failure::Closed && idempotent && progress.status().is_none();
             Failed { failure, again }
         })
+    }
+
+    /// A call that was opened before anybody needed it.
+    fn ready(&self) -> Option<(Http1, Origin)> {
+        let reach = &self.chosen.endpoint.reach;
+        let (call, origin) =
+            self.worker.ahead().take(reach, self.key, self.snapshot, Instant::now())?;
+        Some((ClientConn::over(call, self.proxy.endpoint_waits), origin))
     }
 
     /// A session of our own making, which other requests may share from now on.

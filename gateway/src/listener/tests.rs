@@ -37,7 +37,7 @@ struct World {
 
 fn world() -> World {
     let published = Arc::new(Published::default());
-    let workers = Arc::new(Workers::start(1, &published).unwrap());
+    let workers = Arc::new(Workers::start(1, 0, &published).unwrap());
     let (tell, told) = mpsc::unbounded_channel();
     let drain = Drain::default();
     let settings = Settings {

@@ -32,7 +32,7 @@ fn world(reaches: &[Reach]) -> (Worker, Snapshot) {
     let mut table = EndpointTable::default();
     table.sets.insert(key(), Arc::new(set));
     let snapshot = Snapshot { endpoints: Arc::new(table), ..Snapshot::default() };
-    (Worker::new(Arc::new(Shared::default())), snapshot)
+    (Worker::new(Arc::new(Shared::default()), 0), snapshot)
 }
 
 fn chosen(worker: &Worker, snapshot: &Snapshot, tried: &[Reach]) -> Reach {
