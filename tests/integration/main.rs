@@ -5,6 +5,7 @@ mod corpus;
 mod drain;
 mod http1;
 mod http2;
+mod killed;
 mod link;
 mod mirrored;
 mod routing;
