@@ -20,7 +20,7 @@ pub use self::matching::{
 pub use self::path_index::{Age, Rank};
 pub use self::port::{
     ClientAuth, MirroredPort, Port, PortOwner, PortServes, SniAction, SniTable, StreamRule,
-    TlsTermination,
+    TlsTermination, Withdrawn,
 };
 pub use self::rule::{
     Backend, Filter, HeaderChange, HeaderName, HeaderValue, Rule, RuleId, Target, Timeouts,
@@ -47,6 +47,9 @@ pub trait Request {
 pub struct RoutingTable {
     /// Container port → what it serves.
     pub ports: HashMap<u16, Arc<Port>>,
+    /// The same for ports that nobody owns any more. `compile` knows nothing of the past and leaves
+    /// this empty; whoever brings one table after the other fills it.
+    pub withdrawn: HashMap<u16, Withdrawn>,
     /// Counts compilations in this process; shown, never compared between processes.
     pub version: u64,
 }
@@ -60,5 +63,29 @@ impl RoutingTable {
     /// What the container port `number` serves.
     pub fn port(&self, number: u16) -> Option<&Arc<Port>> {
         self.ports.get(&number)
+    }
+
+    /// Whether the container port `number` belongs to `owner`.
+    pub fn stands(&self, number: u16, owner: &PortOwner) -> bool {
+        self.port(number).is_some_and(|port| port.owner == *owner)
+    }
+
+    /// What the container port `number` serves to the connections of `owner`. They keep their owner
+    /// when it goes and when the port is given to somebody else.
+    pub fn port_of(&self, number: u16, owner: &PortOwner) -> Option<&Arc<Port>> {
+        let standing = self.port(number).filter(|port| port.owner == *owner);
+        standing.or_else(|| {
+            let gone = self.withdrawn.get(&number).filter(|gone| gone.port.owner == *owner)?;
+            Some(&gone.port)
+        })
+    }
+
+    /// The ports on which connections are accepted.
+    pub fn accepting(&self) -> impl Iterator<Item = (u16, &Arc<Port>)> {
+        let withdrawn = self.withdrawn.iter().filter(|(_, gone)| gone.accepts);
+        // A number that was given away again is its new owner's alone.
+        let withdrawn = withdrawn.filter(|(number, _)| !self.ports.contains_key(*number));
+        let standing = self.ports.iter().map(|(number, port)| (*number, port));
+        standing.chain(withdrawn.map(|(number, gone)| (*number, &gone.port)))
     }
 }

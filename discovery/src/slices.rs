@@ -207,7 +207,7 @@ fn standing_gateway(endpoint: &Endpoint) -> Option<Gateway> {
 
 /// Whether we wrote this slice. Our mark alone does not say so: Kubernetes' own controller copies
 /// the labels of a Service, and with them the mark of a Gateway's, onto the slices that it makes.
-fn is_ours(slice: &EndpointSlice) -> bool {
+pub(crate) fn is_ours(slice: &EndpointSlice) -> bool {
     let labels = slice.metadata.labels.as_ref();
     let manager = labels.and_then(|labels| labels.get(SLICE_MANAGED_BY)).map(String::as_str);
     marks::is_ours(&slice.metadata) && manager == Some(marks::SLICE_MANAGER)

@@ -16,6 +16,7 @@ mod model_task;
 mod reporter;
 mod serve;
 mod source;
+mod withdrawn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,6 +242,7 @@ fn start_model(
             trust_domain: settings.trust_domain.clone(),
         },
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
+        withdrawn::Withdrawals::new(settings.drain.settle),
     );
     let followers = links::Followers::new(
         links::CatalogDialer { published: Arc::clone(published) },
@@ -290,7 +292,8 @@ fn start_gateway(
     let instance = Arc::clone(&settings.pod.uid);
     let catalog =
         Server::new(offered, Arc::new(ages(watched.state.clone())), Arc::clone(&instance));
-    let workers = Arc::new(Workers::start(settings.workers, &published, &metrics)?);
+    let workers =
+        Arc::new(Workers::start((settings.workers, settings.ready), &published, &metrics)?);
     let proxy = Arc::new(Proxy {
         published: Arc::clone(&published),
         metrics: Arc::clone(&metrics),

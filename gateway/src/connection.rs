@@ -80,10 +80,16 @@ pub struct Connections<V, E> {
 }
 
 impl HttpConnection {
-    /// The port as it is in `snapshot`, unless it belongs to somebody else by now: then the
-    /// connection carries no more requests.
+    /// The port as it is in `snapshot`, or as it was when its owner went. `None` when that is long
+    /// ago: then the connection carries no more requests.
     pub fn port_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Port>> {
-        snapshot.table.port(self.local.port()).filter(|port| port.owner == self.port.owner)
+        snapshot.table.port_of(self.local.port(), &self.port.owner)
+    }
+
+    /// Whether the owner of the port is still there. If not, the client is better served by a new
+    /// connection.
+    pub fn stands(&self, snapshot: &Snapshot) -> bool {
+        snapshot.table.stands(self.local.port(), &self.port.owner)
     }
 
     /// The hosts from which requests on this connection are served, as they are in `snapshot`.

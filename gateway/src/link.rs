@@ -4,6 +4,7 @@
 //! endpoint and answers accepted or refused; then bytes go both ways. No byte of a request is
 //! sent before the answer, so every refusal is safe to try elsewhere.
 
+pub mod ahead;
 pub mod far;
 pub mod hello;
 pub mod near;

@@ -126,8 +126,8 @@ impl<H: Handler> Listeners<H> {
     }
 
     fn wanted(&self, table: &RoutingTable) -> Vec<(u16, Owner)> {
-        let ports = table.ports.iter();
-        let ports = ports.map(|(number, port)| (*number, Owner::Port(port.owner.clone())));
+        let ports = table.accepting();
+        let ports = ports.map(|(number, port)| (number, Owner::Port(port.owner.clone())));
         ports.chain(self.settings.link_port.map(|port| (port, Owner::Link))).collect()
     }
 

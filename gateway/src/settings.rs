@@ -70,6 +70,8 @@ pub struct Settings {
     pub ports: PortRange,
     /// Worker threads.
     pub workers: usize,
+    /// Calls over links that each worker has ready for one endpoint at most.
+    pub ready: usize,
     /// How long the gateway takes to leave.
     pub drain: DrainSettings,
     /// How long a certificate of a gateway lasts.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::h1::ClientConn;
 use crate::http::h2::client::Session;
+use crate::link::ahead::{self, Ahead};
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::{Metrics, Tally};
 use crate::upstream::connect::Connection;
@@ -23,7 +24,7 @@ use crate::upstream::state::{Loads, Shared};
 mod tests;
 
 /// How often a worker looks through its idle connections: the longest that one to a removed
-/// endpoint or a draining gateway stays open.
+/// endpoint or a draining gateway stays open, and that one which is to be opened ahead is not.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// An HTTP/1 connection to an endpoint; boxed, because it moves between requests and the pool.
@@ -36,6 +37,7 @@ pub struct Worker {
     loads: Loads,
     http1: Pool<Http1>,
     http2: Sessions<Session>,
+    ahead: Ahead<Connection>,
     shared: Arc<Shared>,
     tally: Arc<Tally>,
 }
@@ -47,9 +49,10 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker beside others that have the same `shared`.
-    pub fn new(shared: Arc<Shared>, tally: Arc<Tally>) -> Self {
-        Self { shared, tally, ..Self::default() }
+    /// A worker beside others that have the same `shared`; for an endpoint it has at most `ready`
+    /// calls opened ahead.
+    pub fn new(shared: Arc<Shared>, tally: Arc<Tally>, ready: usize) -> Self {
+        Self { shared, tally, ahead: Ahead::new(ready), ..Self::default() }
     }
 
     /// The loads of endpoints, as this worker sees them.
@@ -65,6 +68,11 @@ impl Worker {
     /// HTTP/2 connections.
     pub(crate) const fn http2(&self) -> &Sessions<Session> {
         &self.http2
+    }
+
+    /// Calls over links that are opened ahead.
+    pub const fn ahead(&self) -> &Ahead<Connection> {
+        &self.ahead
     }
 
     /// What all workers know together.
@@ -104,15 +112,19 @@ pub struct Seat {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one.
-    pub fn start(count: usize, published: &Arc<Published>, metrics: &Metrics) -> io::Result<Self> {
+    /// Starts `count` threads, at least one, with at most `ready` calls opened ahead for an endpoint.
+    pub fn start(
+        (count, ready): (usize, usize),
+        published: &Arc<Published>,
+        metrics: &Metrics,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut seats = Vec::new();
         let mut workers =
             Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let worker = Arc::new(Worker::new(Arc::clone(&shared), metrics.tally()));
+            let worker = Arc::new(Worker::new(Arc::clone(&shared), metrics.tally(), ready));
             seats.push(Arc::new(Seat {
                 worker: Arc::clone(&worker),
                 runtime: runtime.handle().clone(),
@@ -206,5 +218,6 @@ async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
         tick.tick().await;
         let snapshot = published.load_full();
         worker.sweep(&snapshot, Instant::now());
+        ahead::keep(&worker, &snapshot, Instant::now());
     }
 }

@@ -1,17 +1,30 @@
-//! The port of a mirrored Service: whatever protocol its clients speak.
+//! The port of a mirrored Service: whatever protocol its clients speak, and whoever owns it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use http::Request;
 use support::client::{connect, connect_tls};
 use support::cluster::{Cluster, eventually, export, service};
 use support::endpoint::{Echo, Endpoint};
-use support::wire::Ending;
+use support::http2::{Client, body, head, next, serve};
+use support::wire::{Ending, Wire};
 
 /// `east` mirrors `shop/web` of `west`.
 async fn mirror(port: &str, endpoint: SocketAddr, more: &str) -> (Cluster, Cluster, SocketAddr) {
+    mirror_settling(Duration::from_millis(50), port, endpoint, more).await
+}
+
+/// The same; a port whose owner went accepts for `settle`.
+async fn mirror_settling(
+    settle: Duration,
+    port: &str,
+    endpoint: SocketAddr,
+    more: &str,
+) -> (Cluster, Cluster, SocketAddr) {
     let yaml = service("web", port, &[endpoint]) + &export("web");
     let west = Cluster::start("west", &yaml).await;
-    let east = Cluster::start("east", more).await;
+    let east = Cluster::start_with("east", more, |it| it.drain.settle = settle).await;
     east.write("link.yaml", &west.link("  import: {rules: [{name: '{service}'}]}\n"));
     west.write("link.yaml", &east.link(""));
     east.linked("west").await;
@@ -121,6 +134,109 @@ async fn a_port_with_a_rule_never_falls_back_to_copying() {
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert_eq!(support::client::get(address, "web", "/ok").await.body, "from west");
     assert_eq!(support::client::get(address, "web", "/none").await.status(), 404);
+    east.end().await;
+    west.end().await;
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Its user writes a Service of the same name, and the gateway has heard of it.
+async fn take_over(east: &Cluster) {
+    east.write("users.yaml", &service("web", "", &[]));
+    let ours = |it: &config::table::Port| it.name.to_string() == "shop/web";
+    east.until("the mirrored port is nobody's", |now| {
+        !now.table.ports.values().any(|port| ours(port))
+    })
+    .await;
+}
+
+/// Sends a request and reads its answer: from `west`, and the last on this connection.
+async fn told_to_go(client: &mut Wire) {
+    client.send(GET).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.body.as_str()), (200, "from west"), "{}", answer.head);
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert_eq!(client.rest().await, (String::new(), Ending::Clean));
+}
+
+#[tokio::test]
+async fn who_calls_a_service_that_its_user_takes_over_loses_no_request_and_is_told_to_go() {
+    let echo = Echo::start("from west").await;
+    let settle = Duration::from_secs(2);
+    let (east, west, address) = mirror_settling(settle, "", echo.address, "").await;
+    let (mut early, mut late) = (connect(address).await, connect(address).await);
+    for client in [&mut early, &mut late] {
+        client.send(GET).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.body.as_str(), answer.field("connection")), ("from west", None));
+    }
+    take_over(&east).await;
+    told_to_go(&mut early).await;
+    // kube-proxy may still send clients here, which know nothing.
+    told_to_go(&mut connect(address).await).await;
+    let refused = || std::net::TcpStream::connect(address).is_err();
+    eventually("nobody listens", refused).await;
+    told_to_go(&mut late).await;
+    east.end().await;
+    west.end().await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_as_its_service_is_taken_over_finishes() {
+    let endpoint = Endpoint::start().await;
+    let (east, west, address) = mirror("", endpoint.address, "").await;
+    let mut client = connect(address).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").await;
+    let mut server = endpoint.accept().await;
+    server.head().await;
+    take_over(&east).await;
+    client.send("cd").await;
+    assert_eq!(server.exactly(4).await, "abcd");
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.body, "ok");
+    east.end().await;
+    west.end().await;
+}
+
+#[tokio::test]
+async fn an_http2_client_of_a_service_that_is_taken_over_is_answered_and_gets_goaway() {
+    let endpoint = Endpoint::start().await;
+    let h2c = ", appProtocol: kubernetes.io/h2c";
+    let (east, west, address) = mirror(h2c, endpoint.address, "").await;
+    let client = Client::start(connect(address).await.io).await;
+    let request = || Request::get("http://a.example/").body(()).expect("sound");
+    let (first, _) = client.request(request(), true).await;
+    let mut requests = serve(endpoint.accept().await.io);
+    let mut answer_one = async || {
+        let (_, mut respond) = next(&mut requests).await;
+        respond.send_response(http::Response::new(()), true).expect("a stream that is open");
+    };
+    answer_one().await;
+    let answer = head(first).await.expect("an answer");
+    body(answer.into_body()).await.expect("whole");
+    take_over(&east).await;
+    let (second, _) = client.request(request(), true).await;
+    answer_one().await;
+    assert_eq!(head(second).await.expect("an answer").status(), 200);
+    let ended = tokio::time::timeout(support::wire::WAIT, client.ended).await;
+    ended.expect("the connection is ended").expect("no panic").expect("in order");
+    east.end().await;
+    west.end().await;
+}
+
+#[tokio::test]
+async fn who_calls_a_service_whose_export_goes_hears_that_nobody_answers() {
+    let echo = Echo::start("from west").await;
+    let (east, west, address) = mirror("", echo.address, "").await;
+    let mut client = connect(address).await;
+    client.send(GET).await;
+    assert_eq!(client.answer().await.body, "from west");
+    west.write("objects.yaml", &service("web", "", &[echo.address]));
+    east.until("no mirrored port", |now| now.table.ports.is_empty()).await;
+    client.send(GET).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.field("connection")), (503, Some("close")));
+    assert_eq!(client.rest().await, (String::new(), Ending::Clean));
     east.end().await;
     west.end().await;
 }

@@ -55,8 +55,7 @@ impl Cluster {
         let _logged =
             tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let folder = TempDir::new().expect("a folder");
-        write(folder.path(), "base.yaml", BASE);
-        write(folder.path(), "objects.yaml", yaml);
+        prepare(folder.path(), yaml);
         let address = next_address();
         let mut settings = settings(name, address, folder.path());
         change(&mut settings);
@@ -126,8 +125,7 @@ impl Cluster {
 
     /// The certificates that this cluster's identities end in.
     pub fn bundle(&self) -> String {
-        let path = self.folder.path().join(".spanway/bundle.pem");
-        std::fs::read_to_string(path).expect("a cluster that runs has its bundle")
+        bundle(self.folder.path()).expect("a cluster that runs has its bundle")
     }
 
     /// A `ClusterLink` to this cluster as `spec`, and what else is said.
@@ -146,6 +144,18 @@ impl Cluster {
     pub async fn end(mut self) {
         self.app.end().await;
     }
+}
+
+/// Writes these objects, and those that every cluster has, into the directory of a cluster.
+pub fn prepare(folder: &Path, yaml: &str) {
+    write(folder, "base.yaml", BASE);
+    write(folder, "objects.yaml", yaml);
+}
+
+/// The certificates that the identities of the cluster over this directory end in, once it has
+/// some.
+pub fn bundle(folder: &Path) -> Option<String> {
+    std::fs::read_to_string(folder.join(".spanway/bundle.pem")).ok()
 }
 
 /// The text of a `ClusterLink`.
@@ -224,7 +234,8 @@ pub fn export(name: &str) -> String {
     )
 }
 
-fn write(folder: &Path, file: &str, yaml: &str) {
+/// Writes a file into the directory of a cluster.
+pub fn write(folder: &Path, file: &str, yaml: &str) {
     // Whole at once, as editors do.
     let whole = folder.join(format!(".{file}.new"));
     std::fs::write(&whole, yaml).expect("the folder is ours");
@@ -243,7 +254,7 @@ fn listens(address: SocketAddr) -> bool {
 }
 
 /// Each cluster has an address of loopback for itself, each process a range of them.
-fn next_address() -> IpAddr {
+pub fn next_address() -> IpAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let number = NEXT.fetch_add(1, Relaxed);
     let process = u16::try_from(std::process::id() % 16_000).unwrap_or_default();
@@ -279,6 +290,8 @@ fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
         },
         ports: discovery::ports::PortRange::default(),
         workers: 1,
+        // Endpoints that a test plays count their connections.
+        ready: 0,
         drain: DrainSettings {
             leave: Duration::from_millis(500),
             settle: Duration::from_millis(50),

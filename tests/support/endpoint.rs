@@ -47,6 +47,7 @@ pub struct Echo {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
     connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -58,15 +59,22 @@ impl Echo {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
         let (all, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        let open = Arc::new(AtomicUsize::new(0));
+        let now_open = Arc::clone(&open);
         let task = tokio::spawn(async move {
             let mut tasks = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let number = count.fetch_add(1, Relaxed);
                 all.lock().expect("no test panics in it").push(Vec::new());
-                tasks.spawn(echo(stream, number, name, Arc::clone(&all)));
+                let (all, open) = (Arc::clone(&all), Arc::clone(&now_open));
+                open.fetch_add(1, Relaxed);
+                tasks.spawn(async move {
+                    echo(stream, number, name, all).await;
+                    open.fetch_sub(1, Relaxed);
+                });
             }
         });
-        Self { address, seen, connections, task }
+        Self { address, seen, connections, open, task }
     }
 
     /// What came over each connection so far.
@@ -77,6 +85,11 @@ impl Echo {
     /// How many connections came.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed)
+    }
+
+    /// How many of them are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Relaxed)
     }
 
     /// Forgets what came.

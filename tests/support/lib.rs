@@ -5,4 +5,5 @@ pub mod cluster;
 pub mod corpus;
 pub mod endpoint;
 pub mod http2;
+pub mod process;
 pub mod wire;

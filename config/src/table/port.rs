@@ -26,6 +26,16 @@ pub struct Port {
     pub serves: PortServes,
 }
 
+/// A port whose owner went a short while ago. Its connections are told to go, and what still comes
+/// over them is answered by what it served last.
+#[derive(Clone, Debug)]
+pub struct Withdrawn {
+    /// The port as it was last.
+    pub port: Arc<Port>,
+    /// Whether connections are still accepted: not everybody who sends them here knows by now.
+    pub accepts: bool,
+}
+
 /// What is done with a connection on a port.
 #[derive(Clone, Debug)]
 pub enum PortServes {

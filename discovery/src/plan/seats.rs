@@ -38,16 +38,30 @@ pub(super) fn plan(inputs: &Inputs<'_>, kept: &[Kept<'_>], plan: &mut Plan) {
         }
     }
     let mut doomed = Vec::new();
-    for (_, slice) in slices::ours(&inputs.observed.slices) {
+    for (service, slice) in slices::ours(&inputs.observed.slices) {
         let metadata = &slice.metadata;
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { continue };
         let name = Name::new(namespace, name);
-        if !wanted.contains(&name) && metadata.deletion_timestamp.is_none() {
+        let stays = wanted.contains(&name) || awaits_own(inputs, service);
+        if !stays && metadata.deletion_timestamp.is_none() {
             doomed.push(Doomed::new(Kind::EndpointSlice, &name, metadata));
         }
     }
     doomed.sort_by(|one, other| one.reference.cmp(&other.reference));
     plan.changes.extend(doomed.into_iter().map(Change::Delete));
+}
+
+/// Whether a Service that its user took over is about to get slices of its own, which Kubernetes
+/// makes wherever there is a selector. Until the first stands ours stay, so that the Service is
+/// never without any.
+fn awaits_own(inputs: &Inputs<'_>, service: &Name) -> bool {
+    let spec = inputs.observed.services.get(service).and_then(|service| service.spec.as_ref());
+    let selects = spec.is_some_and(|spec| {
+        let selector = spec.selector.as_ref().is_some_and(|selector| !selector.is_empty());
+        selector && spec.type_.as_deref() != Some("ExternalName")
+    });
+    let standing = inputs.observed.slices.by_service.get(service);
+    selects && standing.is_some_and(|slices| slices.values().all(|slice| slices::is_ours(slice)))
 }
 
 /// Which gateways take which ports of a Service.

@@ -195,6 +195,21 @@ impl World {
         self.observed.services.insert(name, Arc::new(service));
     }
 
+    /// Kubernetes makes a slice for the pods that the user's Service selects.
+    fn users_slice(&mut self) {
+        let name = Name::new("shop", "web-own");
+        let value = json!({
+            "metadata": {
+                "name": name.name,
+                "namespace": name.namespace,
+                "labels": {"kubernetes.io/service-name": "web"},
+            },
+            "addressType": "IPv4",
+            "endpoints": [],
+        });
+        self.put(Kind::EndpointSlice, name, value);
+    }
+
     /// Gives every owner a port that one gateway has bound.
     fn bind_all(&mut self) {
         let owners = owners(&self.observed.services);
@@ -433,7 +448,9 @@ fn a_mirrored_service_that_somebody_set_is_released_and_never_touched_again() {
     world.bind_all();
     world.settle();
     take_over(&mut world);
-    assert_eq!(world.round(), "release Service web\ndelete EndpointSlice web-#\n");
+    assert_eq!(world.round(), "release Service web\n");
+    world.users_slice();
+    assert_eq!(world.round(), "delete EndpointSlice web-#\n");
     let service = world.service("web").unwrap();
     assert!(
         service.metadata.labels.as_ref().unwrap().keys().all(|key| !key.starts_with("spanway.dev"))
@@ -443,6 +460,37 @@ fn a_mirrored_service_that_somebody_set_is_released_and_never_touched_again() {
     world.remotes.clear();
     world.settle();
     assert!(world.service("web").is_some());
+}
+
+#[test]
+fn the_slices_of_a_service_that_is_taken_over_go_when_its_own_stand_or_none_will_come() {
+    fn selector() -> Option<BTreeMap<String, String>> {
+        Some([("app".to_owned(), "web".to_owned())].into())
+    }
+    let edited = |edit: fn(&mut Service)| {
+        let mut world = World::importing(&["{service}"]);
+        world.settle();
+        world.bind_all();
+        world.settle();
+        world.edit("web", edit);
+        world.round()
+    };
+    assert_eq!(
+        edited(|service| service.spec.as_mut().unwrap().selector = selector()),
+        "release Service web\n"
+    );
+    let both = "release Service web\ndelete EndpointSlice web-#\n";
+    assert_eq!(
+        edited(|service| service.spec.as_mut().unwrap().type_ = Some("NodePort".into())),
+        both
+    );
+    assert_eq!(
+        edited(|service| {
+            let spec = service.spec.as_mut().unwrap();
+            (spec.selector, spec.type_) = (selector(), Some("ExternalName".into()));
+        }),
+        both
+    );
 }
 
 #[test]

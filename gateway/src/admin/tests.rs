@@ -46,6 +46,7 @@ fn settings() -> Settings {
         },
         ports: PortRange::default(),
         workers: 1,
+        ready: 0,
         drain: DrainSettings::default(),
         certificate_life: std::time::Duration::from_hours(1),
         access_log: false,

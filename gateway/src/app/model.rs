@@ -23,6 +23,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::Instant;
 
+use super::withdrawn::Withdrawals;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::Metrics;
 use crate::tls::credentials::{self, Credentials, Fault, PemPair, Termination};
@@ -75,6 +76,9 @@ pub(super) struct Model {
     built: Built,
     namespaces: NamespaceLabels,
     mirrors: OrdMap<Name, Mirrored>,
+    withdrawals: Withdrawals,
+    /// The newest table; its version rises with each.
+    table: RoutingTable,
     offers: Offers,
     draining: imbl::OrdSet<Arc<str>>,
     reached: Version,
@@ -90,6 +94,7 @@ impl Model {
         compiler: Compiler,
         own: Identity,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
+        withdrawals: Withdrawals,
     ) -> Self {
         Self {
             compiler,
@@ -103,6 +108,8 @@ impl Model {
             built: Built::default(),
             namespaces: NamespaceLabels::default(),
             mirrors: OrdMap::new(),
+            withdrawals,
+            table: RoutingTable::default(),
             offers: Offers::default(),
             draining: imbl::OrdSet::new(),
             reached: Version::default(),
@@ -132,14 +139,34 @@ impl Model {
         self.derived.compiled.wanted.iter().cloned().chain(bundles).collect()
     }
 
-    /// When the table that is held back goes out at the latest.
-    pub(super) fn held_until(&self) -> Option<Instant> {
-        self.held.map(|since| since + FIRST_SLICES_WAIT)
+    /// When something is due although nothing comes in: a table that is held back goes out at the
+    /// latest, or a withdrawn port takes its next step.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let held = self.held.map(|since| since + FIRST_SLICES_WAIT);
+        held.into_iter().chain(self.withdrawals.next()).min()
+    }
+
+    /// Lets go of withdrawn ports whose time is over.
+    pub(super) fn settle(&mut self, at: Instant) {
+        if !self.withdrawals.advance(at) {
+            return;
+        }
+        let mut touched = Touched::default();
+        self.take_mirrors(&mut touched);
+        self.update(&touched);
+        self.take_table();
+    }
+
+    /// The table as it was compiled, with the ports that were withdrawn lately.
+    fn take_table(&mut self) {
+        let version = self.table.version + 1;
+        let withdrawn = self.withdrawals.ports();
+        self.table = RoutingTable { withdrawn, version, ..self.derived.compiled.table.clone() };
     }
 
     /// Takes in objects: compiles, finds links and exports. Of those where only a status is new,
     /// nothing follows but the version that other clusters are told.
-    pub(super) fn take_resources(&mut self, next: &Arc<Resources>) {
+    pub(super) fn take_resources(&mut self, next: &Arc<Resources>, at: Instant) {
         if Arc::ptr_eq(&self.resources, next) {
             return;
         }
@@ -155,8 +182,11 @@ impl Model {
             self.namespaces = namespace_labels(&now);
             touched.namespaces(&self.derived.known);
         }
+        let compiled = self.compiler.compile(&now);
+        self.withdrawals.note(&self.table, &compiled.table, &self.mirrors, at);
         self.take_mirrors(&mut touched);
-        self.derived.compiled = self.compiler.compile(&now);
+        self.derived.compiled = compiled;
+        self.take_table();
         self.derived.owners = owners(&now, &self.derived.compiled).into();
         let own = Own { cluster: &self.own.cluster, trust_domain: &self.own.trust_domain };
         let (sound, rejected) = links(&now.cluster_links.valid, own, &|wanted: &BundleRef| {
@@ -226,7 +256,7 @@ impl Model {
     /// Puts together what is known and publishes it if anything of it is new. Says whether it is.
     pub(super) fn publish(&mut self, now: Instant) -> bool {
         let current = self.published.load_full();
-        let newest = &self.derived.compiled.table;
+        let newest = &self.table;
         let waits = self.held.is_some_and(|since| now < since + FIRST_SLICES_WAIT);
         let hold = waits && self.misses_slices(&current.table);
         if !hold {
@@ -284,8 +314,8 @@ impl Model {
     }
 
     fn take_mirrors(&mut self, touched: &mut Touched) {
-        let mirrors: OrdMap<_, _> =
-            self.resources.services.valid.iter().filter_map(mirror).collect();
+        let standing = self.resources.services.valid.iter().filter_map(mirror).collect();
+        let mirrors = self.withdrawals.with(standing);
         changed(&self.mirrors, &mirrors, &mut touched.mirrors);
         self.mirrors = mirrors;
     }

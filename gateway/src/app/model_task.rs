@@ -55,12 +55,13 @@ pub(super) async fn run(
     loop {
         followers.follow(&model.derived().links);
         model.take_links(followers.links());
+        model.settle(Instant::now());
         let is_new = model.publish(Instant::now());
         tell(&model, &outputs);
         if is_new {
             outputs.tick.send_modify(|tick| *tick = tick.wrapping_add(1));
         }
-        let held = model.held_until();
+        let due = model.due();
         tokio::select! {
             changed = inputs.watched.slices.changed() => {
                 if changed.is_err() { return }
@@ -83,7 +84,7 @@ pub(super) async fn run(
                 if changed.is_err() { return }
                 model.take_draining(inputs.draining.borrow_and_update().clone());
             }
-            () = until(held) => {}
+            () = until(due) => {}
         }
     }
 }
@@ -93,12 +94,12 @@ fn take_objects(model: &mut Model, watched: &mut Watched) {
     // How far the watches are is read first, so that it never promises more than was taken in.
     let reached = watched.state.borrow_and_update().reached.clone();
     model.take_slices(&watched.slices.borrow_and_update().clone());
-    model.take_resources(&watched.resources.borrow_and_update().clone());
+    model.take_resources(&watched.resources.borrow_and_update().clone(), Instant::now());
     model.take_reached(&reached);
 }
 
-async fn until(held: Option<Instant>) {
-    match held {
+async fn until(due: Option<Instant>) {
+    match due {
         Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
     }

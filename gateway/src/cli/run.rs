@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exit;
 use crate::admin;
 use crate::app::App;
+use crate::link::ahead::READY_MAX;
 use crate::listener::LINK_PORT;
 use crate::settings::{Control, DrainSettings, Pod, Role, Settings, SourceSettings};
 
@@ -79,6 +80,10 @@ pub(super) struct Arguments {
     /// Worker threads; as many as there are cores if absent.
     #[arg(long, env = "SPANWAY_WORKERS")]
     workers: Option<usize>,
+    /// Connections over links that each worker has ready for an endpoint that was called lately, at
+    /// most; 0 opens none ahead.
+    #[arg(long, env = "SPANWAY_READY_CALLS", default_value_t = READY_MAX)]
+    ready_calls: usize,
     /// How long the leader has to confirm that no slice names a leaving gateway.
     #[arg(long, env = "SPANWAY_LEAVE", default_value = "10s", value_parser = duration)]
     leave: Duration,
@@ -169,6 +174,7 @@ impl Arguments {
             },
             ports: range(&self.ports).with_context(|| format!("--ports {}", self.ports))?,
             workers: self.workers.unwrap_or(cores),
+            ready: self.ready_calls,
             drain: DrainSettings {
                 leave: self.leave,
                 settle: self.settle,

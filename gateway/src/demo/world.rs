@@ -22,6 +22,7 @@ use crate::admin;
 use crate::app::{App, Views};
 use crate::identity::authority::{Terms, to_pem};
 use crate::identity::store::AuthorityStore;
+use crate::link::ahead::READY_MAX;
 use crate::settings::{Control, DrainSettings, Pod, Role, Settings, SourceSettings};
 
 /// The cluster in which calls begin.
@@ -394,6 +395,7 @@ impl Plan {
             },
             ports: self.ports,
             workers: 1,
+            ready: READY_MAX,
             drain: DrainSettings::default(),
             certificate_life: LEAF_LIFE,
             access_log: false,

@@ -134,8 +134,9 @@ impl Over<'_> {
         let head = self.request.head;
         let idempotent = may_be_repeated(head.method());
         let within = if idempotent { IDLE_WAIT } else { IDLE_WAIT_ONCE };
-        let idle = self.request.call.worker.http1();
-        let pooled = idle.take(reach, self.attempt.snapshot, self.now, within);
+        let worker = &self.request.call.worker;
+        let (idle, snapshot) = (worker.http1(), self.attempt.snapshot);
+        let pooled = idle.take(reach, snapshot, self.now, within).or_else(|| self.ready());
         let reused = pooled.is_some();
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled
@@ -211,6 +212,15 @@ impl Over<'_> {
             let again = failure == Failure::Closed && idempotent && progress.status().is_none();
             Failed { failure, again }
         })
+    }
+
+    /// A call that was opened before anybody needed it.
+    fn ready(&self) -> Option<(Http1, Origin)> {
+        let reach = &self.chosen.endpoint.reach;
+        let Attempt { key, snapshot, .. } = *self.attempt;
+        let ahead = self.request.call.worker.ahead();
+        let (call, origin) = ahead.take(reach, key, snapshot, self.now)?;
+        Some((Box::new(ClientConn::over(call, self.proxy.endpoint_waits)), origin))
     }
 
     /// A session of our own making, which other requests may share from now on.

@@ -34,7 +34,8 @@ pub(crate) struct Request<'a> {
     pub(crate) origin: &'a Origin,
     /// Its head.
     pub(crate) head: &'a RequestHead,
-    /// Whether the gateway leaves: HTTP/1 clients are told to come back elsewhere.
+    /// Whether the gateway leaves, or whom the connection was made for: the client is told to come
+    /// back on another.
     pub(crate) leaving: bool,
     /// When its first byte was read.
     pub(crate) began: Instant,
@@ -71,6 +72,8 @@ where
     A: AnswerSink,
 {
     let snapshot = proxy.published.load_full();
+    let leaving = request.leaving || !request.call.stands(&snapshot);
+    let request = Request { leaving, ..request };
     let found = find(&snapshot, request.call, request.head);
     let mut record = Record::new(request, found.as_ref().ok());
     let mut prepared = Prepared::new(request.head, request.origin, &mut chance::next);

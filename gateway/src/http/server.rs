@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ::h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::attempt;
 use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
@@ -91,15 +92,18 @@ where
     let origin = Arc::new(Origin::of(&call));
     let call = Arc::new(call);
     let (waits, draining) = (proxy.waits, proxy.draining.clone());
-    h2::server::serve(stream, waits, draining, move |incoming| {
-        serve_stream(Arc::clone(&proxy), (Arc::clone(&call), Arc::clone(&origin)), incoming)
+    let leave = Arc::new(Notify::new());
+    let left = Arc::clone(&leave);
+    h2::server::serve(stream, waits, (draining, &leave), move |incoming| {
+        let of = (Arc::clone(&call), Arc::clone(&origin), Arc::clone(&left));
+        serve_stream(Arc::clone(&proxy), of, incoming)
     })
     .await;
 }
 
 async fn serve_stream(
     proxy: Arc<Proxy>,
-    (call, origin): (Arc<HttpConnection>, Arc<Origin>),
+    (call, origin, leave): (Arc<HttpConnection>, Arc<Origin>, Arc<Notify>),
     stream: h2::server::Incoming,
 ) {
     let began = Instant::now();
@@ -115,7 +119,8 @@ async fn serve_stream(
     let request = Request { call: &call, origin: &origin, head: &head, leaving: false, began };
     let sides = Sides { body: &mut body, answer: &mut responder };
     match serve(&proxy, request, sides).await {
-        Served::KeepAlive | Served::Close => {}
+        Served::KeepAlive => {}
+        Served::Close => leave.notify_one(),
         Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),
     }
 }

@@ -192,8 +192,7 @@ impl<H: Handler> Context<H> {
             Owner::Link => Role::Link,
             Owner::Port(owner) => {
                 let snapshot = self.published.load();
-                let port = snapshot.table.port(local.port()).filter(|port| port.owner == *owner);
-                let Some(port) = port else {
+                let Some(port) = snapshot.table.port_of(local.port(), owner) else {
                     // Its owner went between the two: nobody is there any more.
                     stream.abort();
                     return None;

@@ -38,7 +38,7 @@ struct World {
 
 fn world() -> World {
     let published = Arc::new(Published::default());
-    let workers = Arc::new(Workers::start(1, &published, &Metrics::new().unwrap()).unwrap());
+    let workers = Arc::new(Workers::start((1, 0), &published, &Metrics::new().unwrap()).unwrap());
     let (tell, told) = mpsc::unbounded_channel();
     let drain = Drain::default();
     let settings = Settings {
@@ -65,7 +65,11 @@ impl World {
             let serves = PortServes::Http(Arc::default());
             (*number, Arc::new(Port { owner, name: Name::new("infra", uid), serves }))
         };
-        let table = Arc::new(RoutingTable { ports: ports.iter().map(port).collect(), version: 1 });
+        let table = Arc::new(RoutingTable {
+            ports: ports.iter().map(port).collect(),
+            version: 1,
+            ..RoutingTable::default()
+        });
         let snapshot = Snapshot { table: Arc::clone(&table), ..Snapshot::default() };
         drop(self.published.swap(Arc::new(snapshot)));
         self.listeners.sync(&table)

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use config::model::LinkName;
 use discovery::endpoint::Reach;
 
+use crate::link::ahead::Places;
+
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,8 @@ pub struct Shared {
     pub gateways: Failures<SocketAddr>,
     /// Links none of whose gateways took a call.
     pub links: Failures<LinkName>,
+    /// Places of calls that are opened ahead.
+    pub ahead: Places,
     turn: AtomicUsize,
 }
 

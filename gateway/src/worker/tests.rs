@@ -9,7 +9,7 @@ const WAIT: Duration = Duration::from_secs(10);
 
 #[test]
 fn work_goes_to_the_worker_with_the_least_to_do() {
-    let workers = Workers::start(2, &Arc::default(), &Metrics::new().unwrap()).unwrap();
+    let workers = Workers::start((2, 0), &Arc::default(), &Metrics::new().unwrap()).unwrap();
     let seats = workers.seats();
     let busy = seats.least_loaded().unwrap();
     busy.run(|_| std::future::pending());
@@ -20,7 +20,7 @@ fn work_goes_to_the_worker_with_the_least_to_do() {
 
 #[test]
 fn a_panic_ends_its_task_alone() {
-    let workers = Workers::start(1, &Arc::default(), &Metrics::new().unwrap()).unwrap();
+    let workers = Workers::start((1, 0), &Arc::default(), &Metrics::new().unwrap()).unwrap();
     let seat = workers.seats().least_loaded().unwrap();
     let (done, ended) = mpsc::channel();
     seat.run(|_| async { panic!("a task that fails") });
@@ -36,7 +36,7 @@ fn the_drop_of_all_ends_what_still_runs() {
             self.0.send(()).unwrap();
         }
     }
-    let workers = Workers::start(2, &Arc::default(), &Metrics::new().unwrap()).unwrap();
+    let workers = Workers::start((2, 0), &Arc::default(), &Metrics::new().unwrap()).unwrap();
     let (dropped, ended) = mpsc::channel();
     // Whoever holds the places of a task must not keep the threads.
     let seats = workers.seats().clone();

@@ -87,7 +87,8 @@ function backends(all) {
 
 function showTable(table) {
   const rows = table.ports.flatMap((port) => {
-    const own = [port.owner, port.port, port.container_port, port.serves];
+    const serves = port.withdrawn ? `${port.serves}, withdrawn` : port.serves;
+    const own = [port.owner, port.port, port.container_port, serves];
     if (port.rules.length === 0) return [[...own, "", "", "", backends(port.backends ?? [])]];
     return port.rules.map((rule) =>
       [...own, rule.host, rule.matches, rule.rule, backends(rule.backends)]);

@@ -30,6 +30,9 @@ pub struct Port {
     pub port: u16,
     /// `http`, `tls` or `mirrored`.
     pub serves: String,
+    /// Whether its owner went, and only what clients still send over old connections is answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
     /// What a mirrored port speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
@@ -79,9 +82,14 @@ pub struct Backend {
 impl Table {
     /// What `table` serves, with the `endpoints` of the same moment.
     pub fn of(table: &RoutingTable, endpoints: &EndpointTable) -> Self {
-        let mut ports: Vec<_> =
-            table.ports.iter().map(|(number, port)| of_port(*number, port, endpoints)).collect();
-        ports.sort_by_key(|port| port.container_port);
+        let standing = table.ports.iter();
+        let standing = standing.map(|(number, port)| of_port(*number, port, endpoints));
+        let withdrawn = table.withdrawn.iter().map(|(number, gone)| Port {
+            withdrawn: true,
+            ..of_port(*number, &gone.port, endpoints)
+        });
+        let mut ports: Vec<_> = standing.chain(withdrawn).collect();
+        ports.sort_by_key(|port| (port.container_port, port.withdrawn));
         Self { version: table.version, ports }
     }
 }
@@ -92,6 +100,7 @@ fn of_port(container_port: u16, port: &table::Port, known: &EndpointTable) -> Po
         owner: port.name.to_string(),
         port: port.owner.port,
         serves: "http".to_owned(),
+        withdrawn: false,
         protocol: None,
         rules: Vec::new(),
         backends: Vec::new(),

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// How long a withdrawn port accepts.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// A model, and what it publishes.
 struct World {
     model: Model,
@@ -24,6 +27,7 @@ impl World {
                 trust_domain: "east.example".parse().expect("it is one"),
             },
             (Arc::clone(&published), metrics, Refusals::ignored()),
+            Withdrawals::new(SETTLE),
         );
         Self { model, published, resources: Resources::default(), slices: Slices::default() }
     }
@@ -41,8 +45,9 @@ impl World {
     fn publish(&mut self) -> bool {
         let before = self.published.load_full();
         self.model.take_slices(&Arc::new(self.slices.clone()));
-        self.model.take_resources(&Arc::new(self.resources.clone()));
-        let is_new = self.model.publish(Instant::now());
+        let now = Instant::now();
+        self.model.take_resources(&Arc::new(self.resources.clone()), now);
+        let is_new = self.model.publish(now);
         assert_eq!(is_new, !Arc::ptr_eq(&before, &self.published.load_full()));
         is_new
     }

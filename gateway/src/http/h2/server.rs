@@ -9,6 +9,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::fields;
 use super::stream::{StreamReader, StreamWriter, write_error};
@@ -40,11 +41,12 @@ pub(crate) struct Incoming {
 }
 
 /// Serves a connection until it ends: each request in a task of its own.
-/// When the gateway drains the client is told to go elsewhere (GOAWAY), and what is under way ends.
+/// When the gateway drains, or `leave` is notified, the client is told to go elsewhere (GOAWAY), and
+/// what is under way ends.
 pub(crate) async fn serve<IO, F>(
     io: IO,
     waits: Waits,
-    draining: Draining,
+    (draining, leave): (Draining, &Notify),
     handle: impl Fn(Incoming) -> F,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
@@ -65,6 +67,11 @@ pub(crate) async fn serve<IO, F>(
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
             () = draining.reached(Phase::Draining), if !told => {
+                told = true;
+                connection.graceful_shutdown();
+                continue;
+            }
+            () = leave.notified(), if !told => {
                 told = true;
                 connection.graceful_shutdown();
                 continue;

@@ -25,7 +25,7 @@ fn world(reaches: &[Reach]) -> (Worker, Arc<EndpointSet>) {
     };
     let set =
         EndpointSet { endpoints: reaches.iter().map(endpoint).collect(), ..EndpointSet::default() };
-    (Worker::new(Arc::new(Shared::default()), Arc::default()), Arc::new(set))
+    (Worker::new(Arc::new(Shared::default()), Arc::default(), 0), Arc::new(set))
 }
 
 fn chosen(worker: &Worker, set: &Arc<EndpointSet>, tried: &[Reach]) -> Reach {

@@ -1,0 +1,246 @@
+//! Calls that are opened before a request needs them: handshake, hello and `accepted` lie behind
+//! them, so that a request which finds no idle connection does not wait for three round trips.
+//!
+//! They are for HTTP/1 alone: an HTTP/2 connection that stands has room for the next request.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use config::model::BackendKey;
+use discovery::endpoint::Reach;
+
+use super::hello::Hello;
+use super::near;
+use crate::snapshot::Snapshot;
+use crate::upstream::Connection;
+use crate::upstream::pool::{Origin, Pooled};
+use crate::upstream::state::lock;
+use crate::worker::Worker;
+
+#[cfg(test)]
+mod tests;
+
+/// Calls that a worker has ready for one endpoint, unless it is set otherwise: a burst finds some
+/// at once, and an endpoint with few places keeps most of them.
+pub const READY_MAX: usize = 4;
+/// Calls that all workers have ready together: each costs descriptors and memory at three places.
+pub const READY_OF_PROCESS_MAX: usize = 256;
+/// How long a call is ready before it is dropped: servers give a new connection five seconds and
+/// more for its first request, so that we leave first.
+pub const READY_WAIT: Duration = Duration::from_secs(4);
+/// How long after a request needed a connection the endpoint counts as called lately.
+pub const LATELY: Duration = Duration::from_secs(10);
+/// Endpoints that a worker remembers at once; others wait until some were not called for a while.
+const ENDPOINTS_MAX: usize = 1024;
+
+/// The calls that one worker has ready.
+#[derive(Debug)]
+pub struct Ahead<T> {
+    /// For one endpoint, at most.
+    most: usize,
+    endpoints: Mutex<HashMap<Reach, Endpoint<T>>>,
+}
+
+/// An endpoint that was called lately.
+#[derive(Debug)]
+struct Endpoint<T> {
+    key: BackendKey,
+    need: Need,
+    opening: usize,
+    /// The oldest first.
+    ready: VecDeque<Ready<T>>,
+}
+
+#[derive(Debug)]
+struct Ready<T> {
+    connection: T,
+    origin: Origin,
+    since: Instant,
+    _place: Place,
+}
+
+/// How much an endpoint was in need of connections.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    /// When a request found none the last time.
+    last: Instant,
+    /// How many did, with no long pause between them.
+    count: usize,
+}
+
+/// What is to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToOpen {
+    /// To whom.
+    pub reach: Reach,
+    /// Under which key the endpoint was found.
+    pub key: BackendKey,
+    /// How many.
+    pub count: usize,
+}
+
+/// The places of all calls that a process may have ready.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Arc<AtomicUsize>);
+
+/// One of them; its drop gives it back.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Need {
+    /// After another request that found no connection.
+    const fn again(self, now: Instant) -> Self {
+        Self { last: now, count: self.count.saturating_add(1) }
+    }
+
+    /// How many calls should be ready now, of `most`.
+    fn wanted(self, most: usize, now: Instant) -> usize {
+        let lately = now.saturating_duration_since(self.last) < LATELY;
+        if lately { self.count.min(most) } else { 0 }
+    }
+}
+
+impl Places {
+    /// A place, unless all are taken.
+    pub fn take(&self) -> Option<Place> {
+        let free = |taken| (taken < READY_OF_PROCESS_MAX).then_some(taken + 1);
+        self.0.fetch_update(Relaxed, Relaxed, free).ok()?;
+        Some(Place(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<T> Default for Ahead<T> {
+    fn default() -> Self {
+        Self::new(READY_MAX)
+    }
+}
+
+impl<T> Ahead<T> {
+    /// None ready yet, and never more than `most` for one endpoint; zero opens none.
+    pub fn new(most: usize) -> Self {
+        Self { most, endpoints: Mutex::default() }
+    }
+}
+
+impl<T: Pooled> Ahead<T> {
+    /// For a request that found no idle connection to the endpoint: a call that is ready, if there
+    /// is one. Either way it is remembered that one was needed.
+    pub fn take(
+        &self,
+        reach: &Reach,
+        key: &BackendKey,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Option<(T, Origin)> {
+        if self.most == 0 || matches!(reach, Reach::Direct(_)) {
+            return None;
+        }
+        let mut endpoints = lock(&self.endpoints);
+        if let Some(endpoint) = endpoints.get_mut(reach) {
+            endpoint.need = endpoint.need.again(now);
+            while let Some(mut ready) = endpoint.ready.pop_back() {
+                if ready.is_good(snapshot, now) {
+                    return Some((ready.connection, ready.origin));
+                }
+            }
+        } else if endpoints.len() < ENDPOINTS_MAX {
+            let need = Need { last: now, count: 1 };
+            let endpoint = Endpoint { key: key.clone(), need, opening: 0, ready: VecDeque::new() };
+            endpoints.insert(reach.clone(), endpoint);
+        }
+        None
+    }
+
+    /// Drops calls that were not used in time or lead nowhere, forgets endpoints that were not
+    /// called lately, and says what to open. Each is reported as opened or failed.
+    pub fn plan(&self, snapshot: &Snapshot, now: Instant) -> Vec<ToOpen> {
+        let mut endpoints = lock(&self.endpoints);
+        let mut plan = Vec::new();
+        endpoints.retain(|reach, endpoint| {
+            let wanted = endpoint.need.wanted(self.most, now);
+            endpoint.ready.retain_mut(|ready| ready.is_good(snapshot, now));
+            let count = wanted.saturating_sub(endpoint.ready.len() + endpoint.opening);
+            if count > 0 {
+                endpoint.opening += count;
+                plan.push(ToOpen { reach: reach.clone(), key: endpoint.key.clone(), count });
+            }
+            wanted > 0
+        });
+        plan
+    }
+
+    /// A call is ready.
+    pub fn opened(&self, connection: T, origin: Origin, place: Place, now: Instant) {
+        let mut endpoints = lock(&self.endpoints);
+        // Whoever was forgotten meanwhile needs it no more.
+        let Some(endpoint) = endpoints.get_mut(&origin.reach) else { return };
+        endpoint.opening = endpoint.opening.saturating_sub(1);
+        if endpoint.ready.len() < self.most {
+            endpoint.ready.push_back(Ready { connection, origin, since: now, _place: place });
+        }
+    }
+
+    /// A call could not be opened: the endpoint is left alone until a request needs it again.
+    pub fn failed(&self, reach: &Reach) {
+        lock(&self.endpoints).remove(reach);
+    }
+
+    /// How many calls are ready.
+    pub fn len(&self) -> usize {
+        lock(&self.endpoints).values().map(|endpoint| endpoint.ready.len()).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Pooled> Ready<T> {
+    fn is_good(&mut self, snapshot: &Snapshot, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < READY_WAIT
+            && self.origin.is_live(snapshot)
+            && !self.connection.is_stale()
+    }
+}
+
+/// Opens what a worker is in need of; called now and then, on the worker's runtime.
+pub fn keep(worker: &Arc<Worker>, snapshot: &Arc<Snapshot>, now: Instant) {
+    for ToOpen { reach, key, count } in worker.ahead().plan(snapshot, now) {
+        for _ in 0..count {
+            let (worker, snapshot) = (Arc::clone(worker), Arc::clone(snapshot));
+            let (reach, key) = (reach.clone(), key.clone());
+            tokio::spawn(async move {
+                if !open(&worker, &snapshot, &reach, key).await {
+                    worker.ahead().failed(&reach);
+                }
+            });
+        }
+    }
+}
+
+async fn open(worker: &Worker, snapshot: &Snapshot, reach: &Reach, key: BackendKey) -> bool {
+    let Reach::Via(target) = reach else { return false };
+    let Some(place) = worker.shared().ahead.take() else { return false };
+    // Whether the endpoint takes requests is for requests to find out: a failure is not remembered.
+    match near::call(worker.shared(), snapshot, target, &Hello::default()).await {
+        Ok(call) => {
+            let connection = Connection::Link(Box::new(call));
+            let origin = Origin::of(&connection, reach.clone(), key);
+            worker.ahead().opened(connection, origin, place, Instant::now());
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a call could not be opened ahead");
+            false
+        }
+    }
+}

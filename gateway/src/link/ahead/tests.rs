@@ -1,0 +1,178 @@
+//! How many calls are opened ahead, who gets them, and when they go.
+
+use config::model::{Name, ServicePort};
+use discovery::endpoint::{
+    Endpoint as Known, EndpointId, EndpointSet, EndpointTable, LinkPeers, LinkTarget,
+};
+
+use super::*;
+use crate::upstream::pool::Carrier;
+
+/// A call that says itself whether it is stale.
+#[derive(Debug, PartialEq, Eq)]
+struct Named(u16, bool);
+
+impl Pooled for Named {
+    fn is_stale(&mut self) -> bool {
+        self.1
+    }
+}
+
+fn web() -> Name {
+    Name::new("shop", "web")
+}
+
+fn key() -> BackendKey {
+    BackendKey::Import(ServicePort { service: web(), port: 80 })
+}
+
+fn reach(endpoint: &str) -> Reach {
+    let endpoint = Some(EndpointId(endpoint.into()));
+    Reach::Via(LinkTarget { link: "west".into(), service: web(), port: 80, endpoint })
+}
+
+fn origin(endpoint: &str) -> Origin {
+    let carrier = Some(Carrier { link: "west".into(), instance: "one".into() });
+    Origin { reach: reach(endpoint), key: key(), carrier }
+}
+
+/// These endpoints are there, and these gateways of `west` drain.
+fn world(endpoints: &[&str], draining: &[&str]) -> Snapshot {
+    let known =
+        |id: &&str| Arc::new(Known { id: EndpointId((*id).into()), reach: reach(id), zone: None });
+    let endpoints = endpoints.iter().map(known).collect();
+    let draining = draining.iter().map(|instance| Arc::from(*instance)).collect();
+    let mut table = EndpointTable::default();
+    table.sets.insert(key(), Arc::new(EndpointSet { endpoints, ..EndpointSet::default() }));
+    table.links.insert("west".into(), Arc::new(LinkPeers { draining, ..LinkPeers::default() }));
+    Snapshot { endpoints: Arc::new(table), ..Snapshot::default() }
+}
+
+struct World {
+    ahead: Ahead<Named>,
+    places: Places,
+    snapshot: Snapshot,
+    now: Instant,
+}
+
+impl World {
+    fn new(most: usize) -> Self {
+        Self {
+            ahead: Ahead::new(most),
+            places: Places::default(),
+            snapshot: world(&["a", "b"], &[]),
+            now: Instant::now(),
+        }
+    }
+
+    fn later(&mut self, by: Duration) {
+        self.now += by;
+    }
+
+    /// A request finds no idle connection; which call it gets.
+    fn need(&self, endpoint: &str) -> Option<u16> {
+        let taken = self.ahead.take(&reach(endpoint), &key(), &self.snapshot, self.now);
+        taken.map(|(Named(number, _), _)| number)
+    }
+
+    fn plan(&self) -> usize {
+        self.ahead.plan(&self.snapshot, self.now).iter().map(|to_open| to_open.count).sum()
+    }
+
+    fn opened(&self, number: u16, stale: bool) {
+        let place = self.places.take().unwrap();
+        self.ahead.opened(Named(number, stale), origin("a"), place, self.now);
+    }
+
+    fn taken_places(&self) -> usize {
+        self.places.0.load(Relaxed)
+    }
+}
+
+#[test]
+fn as_many_are_opened_as_were_needed_lately_and_never_more_than_the_most() {
+    for (needed, opened) in [(0, 0), (1, 1), (3, 3), (4, 4), (50, 4)] {
+        let world = World::new(4);
+        for _ in 0..needed {
+            assert_eq!(world.need("a"), None);
+        }
+        assert_eq!(world.plan(), opened, "{needed}");
+        assert_eq!(world.plan(), 0, "those are on their way");
+    }
+}
+
+#[test]
+fn none_is_opened_for_an_endpoint_of_this_cluster_or_where_it_is_switched_off() {
+    let world = World::new(0);
+    world.need("a");
+    assert_eq!(world.plan(), 0);
+    let world = World::new(4);
+    let direct = Reach::Direct(([192, 0, 2, 1], 80).into());
+    assert!(world.ahead.take(&direct, &key(), &world.snapshot, world.now).is_none());
+    assert_eq!(world.plan(), 0);
+}
+
+#[test]
+fn a_request_gets_a_call_to_its_endpoint_alone() {
+    let world = World::new(4);
+    world.need("a");
+    world.plan();
+    world.opened(1, false);
+    assert_eq!(world.need("b"), None);
+    assert_eq!(world.need("a"), Some(1));
+    assert_eq!(world.need("a"), None);
+    assert_eq!(world.taken_places(), 0, "its place is free");
+}
+
+#[test]
+fn a_call_that_is_not_used_in_time_is_dropped_and_replaced_while_the_endpoint_is_called() {
+    let mut world = World::new(4);
+    world.need("a");
+    world.plan();
+    world.opened(1, false);
+    world.later(READY_WAIT);
+    assert_eq!(world.plan(), 1);
+    assert!(world.ahead.is_empty());
+    world.opened(2, false);
+    world.later(LATELY - READY_WAIT);
+    assert_eq!(world.plan(), 0);
+    assert!(world.ahead.is_empty(), "it was not called lately");
+    assert_eq!(world.taken_places(), 0);
+}
+
+#[test]
+fn a_call_that_is_too_old_stale_or_leads_nowhere_is_not_given_out() {
+    let give = |change: fn(&mut World), stale: bool| {
+        let mut world = World::new(4);
+        world.need("a");
+        world.plan();
+        world.opened(1, stale);
+        change(&mut world);
+        world.need("a")
+    };
+    assert_eq!(give(|_| {}, false), Some(1));
+    assert_eq!(give(|_| {}, true), None);
+    assert_eq!(give(|it| it.later(READY_WAIT), false), None);
+    assert_eq!(give(|it| it.snapshot = world(&["b"], &[]), false), None);
+    assert_eq!(give(|it| it.snapshot = world(&["a"], &["one"]), false), None);
+}
+
+#[test]
+fn an_endpoint_that_fails_is_left_alone_until_it_is_needed_again() {
+    let world = World::new(4);
+    world.need("a");
+    world.plan();
+    world.ahead.failed(&reach("a"));
+    assert_eq!(world.plan(), 0);
+    world.need("a");
+    assert_eq!(world.plan(), 1);
+}
+
+#[test]
+fn the_workers_of_a_process_share_its_places() {
+    let places = Places::default();
+    let mut taken: Vec<Place> = std::iter::from_fn(|| places.take()).collect();
+    assert_eq!(taken.len(), READY_OF_PROCESS_MAX);
+    taken.pop();
+    assert!(places.clone().take().is_some());
+}
