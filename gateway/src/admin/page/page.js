@@ -24,16 +24,32 @@ function show(id, heads, rows) {
   }
   const table = document.createElement("table");
   const head = table.createTHead().insertRow();
-  for (const text of heads) {
-    const made = cell("th", text);
-    made.scope = "col";
-    head.append(made);
-  }
+  head.append(...heads.map((text) => headed(text, "col")));
   const body = table.createTBody();
   for (const row of rows) {
     body.insertRow().append(...row.map((content) => cell("td", content)));
   }
   at.replaceChildren(table);
+}
+
+function headed(text, scope) {
+  const made = cell("th", text);
+  made.scope = scope;
+  return made;
+}
+
+// A list of properties: each row has its own head.
+function showList(id, rows) {
+  const table = document.createElement("table");
+  const body = table.createTBody();
+  for (const [name, content] of rows) {
+    body.insertRow().append(headed(name, "row"), cell("td", content));
+  }
+  document.getElementById(id).replaceChildren(table);
+}
+
+function counted(count, what) {
+  return `${count ?? "?"} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function span(seconds) {
@@ -50,7 +66,7 @@ function problem(of) {
 function showStatus(status) {
   document.getElementById("cluster").textContent = status.cluster;
   document.title = `${status.cluster} · Spanway`;
-  show("status", ["", ""], [
+  showList("status", [
     ["ready", status.ready],
     ...status.readiness.map((part) => [part.part, part.done]),
     ["leaving", status.leaving ? "yes" : "no"],
@@ -80,9 +96,11 @@ function showStatus(status) {
 }
 
 function backends(all) {
-  return all.map((one) => one.problem
-    ? `${one.weight} × invalid: ${one.problem}`
-    : `${one.weight} × ${one.backend} (${one.endpoints ?? "?"} endpoints)`).join("; ");
+  // A weight says something only beside another.
+  const weight = (one) => all.length > 1 || one.weight === 0 ? `${one.weight} × ` : "";
+  return all.map((one) => weight(one) + (one.problem
+    ? `invalid: ${one.problem}`
+    : `${one.backend} (${counted(one.endpoints, "endpoint")})`)).join("; ");
 }
 
 function showTable(table) {
