@@ -242,7 +242,7 @@ fn start_model(
             trust_domain: settings.trust_domain.clone(),
         },
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
-        withdrawn::Withdrawals::new(settings.drain.settle),
+        (withdrawn::Withdrawals::new(settings.drain.settle), settings.first_slices),
     );
     let followers = links::Followers::new(
         links::CatalogDialer { published: Arc::clone(published) },

@@ -72,6 +72,8 @@ pub struct Settings {
     pub workers: usize,
     /// Calls over links that each worker has ready for one endpoint at most.
     pub ready: usize,
+    /// How long a new table waits for slices of the Services that it is the first to name.
+    pub first_slices: Duration,
     /// How long the gateway takes to leave.
     pub drain: DrainSettings,
     /// How long a certificate of a gateway lasts.
@@ -113,6 +115,10 @@ pub struct Control {
     /// The projected token with which a gateway proves who it is.
     pub token: PathBuf,
 }
+
+/// How long a new table waits for the first slices of a Service, unless it is set otherwise. Objects
+/// of one `kubectl apply` arrive over several watches, some milliseconds apart.
+pub const FIRST_SLICES_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a gateway takes to leave. The pod's grace period is longer than the sum.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use config::table::{Filter, PortServes};
+use gateway::settings::Settings;
 use gateway::snapshot::Snapshot;
 use support::client::{connect, get};
 use support::cluster::{Cluster, HTTP, gateway, route, service, slices};
@@ -149,8 +150,10 @@ async fn a_new_rule_appears_only_with_its_endpoints() {
     let rule = |name: &str| {
         route("web", "gw", &format!("rules: [{{backendRefs: [{{name: {name}, port: 80}}]}}]"))
     };
-    let cluster =
-        Cluster::start("east", &(gateway("gw", HTTP) + &service("old", "", &[old.address]))).await;
+    let yaml = gateway("gw", HTTP) + &service("old", "", &[old.address]);
+    // The table waits for longer than this test takes: only the slices let the rule appear.
+    let patient = |settings: &mut Settings| settings.first_slices = 4 * support::wire::WAIT;
+    let cluster = Cluster::start_with("east", &yaml, patient).await;
     cluster.write("route.yaml", &rule("old"));
     let address = cluster.port("infra/gw", 80).await;
     cluster.until("the first rule", |now| !now.table.backends().is_empty()).await;

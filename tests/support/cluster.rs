@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use config::model::Name;
 use gateway::app::{App, Views};
-use gateway::settings::{Control, DrainSettings, Pod, Role, Settings, SourceSettings};
+use gateway::settings::{
+    Control, DrainSettings, FIRST_SLICES_WAIT, Pod, Role, Settings, SourceSettings,
+};
 use gateway::snapshot::Snapshot;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -292,6 +294,7 @@ fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
         workers: 1,
         // Endpoints that a test plays count their connections.
         ready: 0,
+        first_slices: FIRST_SLICES_WAIT,
         drain: DrainSettings {
             leave: Duration::from_millis(500),
             settle: Duration::from_millis(50),

@@ -415,6 +415,18 @@ async fn a_service_that_a_user_took_over_stays() {
     let mut service = cluster.server.get(Kind::Service, &web()).unwrap();
     service["spec"]["selector"] = json!({"app": "web"});
     cluster.server.put(&ObjectRef::new(Kind::Service, web()), service);
+    // As Kubernetes does wherever there is a selector; then ours go.
+    let own = Name::new("shop", "web-own");
+    let slice = json!({
+        "metadata": {
+            "name": own.name,
+            "namespace": own.namespace,
+            "labels": {"kubernetes.io/service-name": "web"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [],
+    });
+    cluster.server.put(&ObjectRef::new(Kind::EndpointSlice, own), slice);
     cluster.until_slices(|slices| standing(slices).len() == 1).await;
     cluster.states.send_replace(link_state(false));
     cluster.until(|resources| resources.services.valid.len() == 1).await;

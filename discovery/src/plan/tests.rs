@@ -464,8 +464,8 @@ fn a_mirrored_service_that_somebody_set_is_released_and_never_touched_again() {
 
 #[test]
 fn the_slices_of_a_service_that_is_taken_over_go_when_its_own_stand_or_none_will_come() {
-    fn selector() -> Option<BTreeMap<String, String>> {
-        Some([("app".to_owned(), "web".to_owned())].into())
+    fn selector() -> BTreeMap<String, String> {
+        [("app".to_owned(), "web".to_owned())].into()
     }
     let edited = |edit: fn(&mut Service)| {
         let mut world = World::importing(&["{service}"]);
@@ -476,7 +476,7 @@ fn the_slices_of_a_service_that_is_taken_over_go_when_its_own_stand_or_none_will
         world.round()
     };
     assert_eq!(
-        edited(|service| service.spec.as_mut().unwrap().selector = selector()),
+        edited(|service| service.spec.as_mut().unwrap().selector = Some(selector())),
         "release Service web\n"
     );
     let both = "release Service web\ndelete EndpointSlice web-#\n";
@@ -487,7 +487,7 @@ fn the_slices_of_a_service_that_is_taken_over_go_when_its_own_stand_or_none_will
     assert_eq!(
         edited(|service| {
             let spec = service.spec.as_mut().unwrap();
-            (spec.selector, spec.type_) = (selector(), Some("ExternalName".into()));
+            (spec.selector, spec.type_) = (Some(selector()), Some("ExternalName".into()));
         }),
         both
     );

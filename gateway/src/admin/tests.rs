@@ -47,6 +47,7 @@ fn settings() -> Settings {
         ports: PortRange::default(),
         workers: 1,
         ready: 0,
+        first_slices: crate::settings::FIRST_SLICES_WAIT,
         drain: DrainSettings::default(),
         certificate_life: std::time::Duration::from_hours(1),
         access_log: false,

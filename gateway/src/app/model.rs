@@ -31,10 +31,6 @@ use crate::tls::svid::Svid;
 use crate::tls::trust::LinkTrust;
 use crate::tls::verifier::Refusals;
 
-/// How long a new table waits for slices of the Services that it is the first to name. Objects of
-/// one `kubectl apply` arrive over several watches, some milliseconds apart.
-const FIRST_SLICES_WAIT: Duration = Duration::from_secs(1);
-
 /// What follows from the objects, for those who write and for those who look.
 #[derive(Clone, Debug, Default)]
 pub struct Derived {
@@ -77,6 +73,8 @@ pub(super) struct Model {
     namespaces: NamespaceLabels,
     mirrors: OrdMap<Name, Mirrored>,
     withdrawals: Withdrawals,
+    /// How long a new table waits for slices of the Services that it is the first to name.
+    first_slices: Duration,
     /// The newest table; its version rises with each.
     table: RoutingTable,
     offers: Offers,
@@ -94,7 +92,7 @@ impl Model {
         compiler: Compiler,
         own: Identity,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
-        withdrawals: Withdrawals,
+        (withdrawals, first_slices): (Withdrawals, Duration),
     ) -> Self {
         Self {
             compiler,
@@ -109,6 +107,7 @@ impl Model {
             namespaces: NamespaceLabels::default(),
             mirrors: OrdMap::new(),
             withdrawals,
+            first_slices,
             table: RoutingTable::default(),
             offers: Offers::default(),
             draining: imbl::OrdSet::new(),
@@ -142,7 +141,7 @@ impl Model {
     /// When something is due although nothing comes in: a table that is held back goes out at the
     /// latest, or a withdrawn port takes its next step.
     pub(super) fn due(&self) -> Option<Instant> {
-        let held = self.held.map(|since| since + FIRST_SLICES_WAIT);
+        let held = self.held.map(|since| since + self.first_slices);
         held.into_iter().chain(self.withdrawals.next()).min()
     }
 
@@ -257,7 +256,7 @@ impl Model {
     pub(super) fn publish(&mut self, now: Instant) -> bool {
         let current = self.published.load_full();
         let newest = &self.table;
-        let waits = self.held.is_some_and(|since| now < since + FIRST_SLICES_WAIT);
+        let waits = self.held.is_some_and(|since| now < since + self.first_slices);
         let hold = waits && self.misses_slices(&current.table);
         if !hold {
             self.held = None;

@@ -15,7 +15,9 @@ use crate::admin;
 use crate::app::App;
 use crate::link::ahead::READY_MAX;
 use crate::listener::LINK_PORT;
-use crate::settings::{Control, DrainSettings, Pod, Role, Settings, SourceSettings};
+use crate::settings::{
+    Control, DrainSettings, FIRST_SLICES_WAIT, Pod, Role, Settings, SourceSettings,
+};
 
 /// Flags of `spanway run`; each may stand in the environment as well.
 #[derive(Debug, clap::Args)]
@@ -175,6 +177,7 @@ impl Arguments {
             ports: range(&self.ports).with_context(|| format!("--ports {}", self.ports))?,
             workers: self.workers.unwrap_or(cores),
             ready: self.ready_calls,
+            first_slices: FIRST_SLICES_WAIT,
             drain: DrainSettings {
                 leave: self.leave,
                 settle: self.settle,

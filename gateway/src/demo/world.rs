@@ -23,7 +23,9 @@ use crate::app::{App, Views};
 use crate::identity::authority::{Terms, to_pem};
 use crate::identity::store::AuthorityStore;
 use crate::link::ahead::READY_MAX;
-use crate::settings::{Control, DrainSettings, Pod, Role, Settings, SourceSettings};
+use crate::settings::{
+    Control, DrainSettings, FIRST_SLICES_WAIT, Pod, Role, Settings, SourceSettings,
+};
 
 /// The cluster in which calls begin.
 pub(super) const EAST: &str = "east";
@@ -396,6 +398,7 @@ impl Plan {
             ports: self.ports,
             workers: 1,
             ready: READY_MAX,
+            first_slices: FIRST_SLICES_WAIT,
             drain: DrainSettings::default(),
             certificate_life: LEAF_LIFE,
             access_log: false,

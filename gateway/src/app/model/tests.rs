@@ -4,6 +4,7 @@ use config::compile::Context;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::settings::FIRST_SLICES_WAIT;
 
 /// How long a withdrawn port accepts.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -27,7 +28,7 @@ impl World {
                 trust_domain: "east.example".parse().expect("it is one"),
             },
             (Arc::clone(&published), metrics, Refusals::ignored()),
-            Withdrawals::new(SETTLE),
+            (Withdrawals::new(SETTLE), FIRST_SLICES_WAIT),
         );
         Self { model, published, resources: Resources::default(), slices: Slices::default() }
     }
