@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 #[cfg(test)]
 mod tests;
@@ -81,19 +82,22 @@ pub struct Draining {
 
 /// One connection's eye on the drain: it is registered once, not anew for each request.
 pub struct Follower {
-    draining: Draining,
-    /// The phase that was seen last, who is woken when it passes, and by what.
-    waiting: Option<(Phase, Waker, Passed)>,
+    state: Arc<State>,
+    phase: Phase,
+    reached: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Who is registered.
+    waker: Option<Waker>,
 }
-
-/// Ends when a phase has passed, with whether there is still somebody to say so.
-type Passed = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 
 /// What everybody may look at.
 #[derive(Debug, Default)]
 struct State {
     /// The phase once more: each request asks for it.
     phase: AtomicU8,
+    /// Told once each, after `phase` was set: who waits for one is woken when it is there and for
+    /// no other reason, so that a look at `phase` is enough.
+    draining: CancellationToken,
+    ended: CancellationToken,
     /// Connections that are open.
     open: AtomicUsize,
     changed: Notify,
@@ -123,6 +127,12 @@ impl Drain {
             self.state.phase.store(*now as u8, Release);
             forward
         });
+        if phase >= Phase::Draining {
+            self.state.draining.cancel();
+        }
+        if phase >= Phase::Ended {
+            self.state.ended.cancel();
+        }
     }
 
     /// Goes through all phases. `removed` ends when nobody names us any more; `settled`, which is
@@ -157,12 +167,17 @@ impl Drain {
 impl Draining {
     /// How far it is.
     pub fn phase(&self) -> Phase {
-        Phase::of(self.state.phase.load(Acquire))
+        self.state.phase()
     }
 
-    /// The same for one connection, which asks often.
-    pub fn follower(&self) -> Follower {
-        Follower { draining: self.clone(), waiting: None }
+    /// Waits for the drain to begin, for one connection, which asks often.
+    pub fn begins(&self) -> Follower {
+        Follower::new(&self.state, Phase::Draining, &self.state.draining)
+    }
+
+    /// The same for its end.
+    pub fn ends(&self) -> Follower {
+        Follower::new(&self.state, Phase::Ended, &self.state.ended)
     }
 
     /// Whether a connection may carry another request.
@@ -191,39 +206,40 @@ impl Draining {
 }
 
 impl Follower {
-    /// Waits until `phase` is reached, or nobody is left to say so.
-    pub async fn reached(&mut self, phase: Phase) {
-        std::future::poll_fn(|cx| self.poll_reached(cx, phase)).await;
+    fn new(state: &Arc<State>, phase: Phase, token: &CancellationToken) -> Self {
+        let reached = Box::pin(token.clone().cancelled_owned());
+        Self { state: Arc::clone(state), phase, reached, waker: None }
     }
 
-    fn poll_reached(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<()> {
-        loop {
-            let now = self.draining.phase();
-            if now >= phase {
-                return Poll::Ready(());
-            }
-            if let Some((seen, waker, _)) = &self.waiting
-                && *seen == now
-                && waker.will_wake(cx.waker())
-            {
-                return Poll::Pending;
-            }
-            let mut watch = self.draining.phase.clone();
-            let mut passed =
-                Box::pin(async move { watch.wait_for(|next| *next > now).await.is_ok() });
-            match passed.as_mut().poll(cx) {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => return Poll::Ready(()),
-                Poll::Pending => {
-                    self.waiting = Some((now, cx.waker().clone(), passed));
-                    return Poll::Pending;
-                }
-            }
+    /// Waits until the phase is reached, or nobody is left to say so.
+    pub async fn reached(&mut self) {
+        std::future::poll_fn(|cx| self.poll_reached(cx)).await;
+    }
+
+    fn poll_reached(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state.phase() >= self.phase {
+            return Poll::Ready(());
         }
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        self.reached.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        // Whoever follows would wait for ever.
+        self.advance(Phase::Ended);
     }
 }
 
 impl State {
+    fn phase(&self) -> Phase {
+        Phase::of(self.phase.load(Acquire))
+    }
+
     async fn none(&self) {
         loop {
             let changed = self.changed.notified();

@@ -70,32 +70,44 @@ async fn the_last_connection_that_ends_ends_the_drain() {
     assert_eq!((left, began.elapsed().as_secs()), (0, SETTLING.as_secs() + 5));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_follower_is_woken_for_the_phase_that_it_asks_for_whatever_passed_before() {
-    let drain = Drain::default();
-    let mut follower = drain.watch().follower();
-    let follows = tokio::spawn(async move {
-        follower.reached(Phase::Leaving).await;
-        follower.reached(Phase::Ended).await;
-    });
-    for phase in [Phase::Leaving, Phase::Draining, Phase::Ended] {
-        // The follower is registered whenever the clock can go on.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(!follows.is_finished(), "{phase:?} is still to come");
-        drain.advance(phase);
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
     }
-    follows.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_follower_asks_once_for_many_looks() {
+#[test]
+fn a_follower_is_woken_when_its_phase_is_there_and_never_before() {
     let drain = Drain::default();
-    let mut follower = drain.watch().follower();
-    let registered = || drain.phase.receiver_count();
-    let before = registered();
-    for _ in 0..100 {
-        let looked = tokio::time::timeout(Duration::ZERO, follower.reached(Phase::Draining));
-        assert!(looked.await.is_err());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    let (mut begins, mut ends) = (drain.watch().begins(), drain.watch().ends());
+    let mut poll = || (begins.poll_reached(&mut cx), ends.poll_reached(&mut cx));
+    let count = || woken.0.load(Relaxed);
+    assert_eq!((poll(), count()), ((Poll::Pending, Poll::Pending), 0));
+    drain.advance(Phase::Leaving);
+    assert_eq!((poll(), count()), ((Poll::Pending, Poll::Pending), 0));
+    drain.advance(Phase::Draining);
+    assert_eq!((poll(), count()), ((Poll::Ready(()), Poll::Pending), 1));
+    drain.advance(Phase::Ended);
+    assert_eq!((poll(), count()), ((Poll::Ready(()), Poll::Ready(())), 2));
+}
+
+#[test]
+fn a_follower_that_another_task_polls_wakes_that_task() {
+    let drain = Drain::default();
+    let mut follower = drain.watch().ends();
+    let tasks = [Arc::new(Woken::default()), Arc::default()];
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        assert_eq!(follower.poll_reached(&mut Context::from_waker(&waker)), Poll::Pending);
     }
-    assert_eq!(registered(), before + 1);
+    drop(drain);
+    let [before, now] = tasks.map(|task| task.0.load(Relaxed));
+    assert_eq!((before, now), (0, 1), "the drain that nobody leads is over");
 }

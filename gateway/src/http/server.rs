@@ -24,13 +24,13 @@ where
 {
     let mut connection = ServerConn::over(stream, proxy.waits);
     let origin = Origin::of(&call);
-    let mut drain = proxy.draining.follower();
+    let (mut drain, mut end) = (proxy.draining.begins(), proxy.draining.ends());
     loop {
         let head = tokio::select! {
             biased;
             head = connection.read_head() => head,
             // Only an idle connection is ended: what has come of a request is read before.
-            () = drain.reached(Phase::Draining) => return connection.close().await,
+            () = drain.reached() => return connection.close().await,
         };
         let head = match head {
             Ok(Some(head)) => head,
@@ -50,7 +50,7 @@ where
             biased;
             served = serve(&proxy, request, sides) => served,
             // An answer without a length would look whole if its connection merely ended.
-            () = drain.reached(Phase::Ended) => Served::BreakOff,
+            () = end.reached() => Served::BreakOff,
         };
         match served {
             Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {

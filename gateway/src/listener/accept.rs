@@ -86,7 +86,7 @@ impl<H> Clone for Context<H> {
 }
 
 async fn ended(draining: &Draining) {
-    draining.follower().reached(Phase::Ended).await;
+    draining.ends().reached().await;
     tokio::time::sleep(BREAK_OFF_WAIT).await;
 }
 
