@@ -275,6 +275,7 @@ fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
             token: folder.join("token"),
         },
         ports: discovery::ports::PortRange::default(),
+        port_rest: discovery::ports::REST,
         workers: 1,
         drain: DrainSettings {
             leave: Duration::from_millis(500),

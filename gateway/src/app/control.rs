@@ -12,7 +12,6 @@ use config::model::identity::SpiffeId;
 use discovery::controller::gateways::{Objects, Work};
 use discovery::controller::round::{Settings as RoundSettings, World};
 use discovery::controller::{self, Controller};
-use discovery::ports::REST;
 use jiff::Timestamp;
 use kube::Client;
 use rustls_pki_types::UnixTime;
@@ -252,7 +251,7 @@ fn start_rounds(
             namespace: Arc::clone(&settings.namespace),
             world,
             range: settings.ports,
-            rest: REST,
+            rest: settings.port_rest,
         },
         store: source.writer.clone(),
         gateways: Work::new(Context::new(&settings.namespace), objects),

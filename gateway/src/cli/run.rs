@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use config::model::Name;
 use config::model::identity::TrustDomain;
 use discovery::ports::PortRange;
+use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit;
@@ -76,6 +77,9 @@ pub(super) struct Arguments {
     /// Container ports for listeners and mirrored ports, below the ephemeral ones.
     #[arg(long, env = "SPANWAY_PORTS", default_value = "20000-31999")]
     ports: String,
+    /// How long a container port rests before somebody else gets it.
+    #[arg(long, env = "SPANWAY_PORT_REST", default_value = "10m", value_parser = duration)]
+    port_rest: Duration,
     /// Worker threads; as many as there are cores if absent.
     #[arg(long, env = "SPANWAY_WORKERS")]
     workers: Option<usize>,
@@ -168,6 +172,7 @@ impl Arguments {
                 token: self.token,
             },
             ports: range(&self.ports).with_context(|| format!("--ports {}", self.ports))?,
+            port_rest: SignedDuration::try_from(self.port_rest).context("--port-rest")?,
             workers: self.workers.unwrap_or(cores),
             drain: DrainSettings {
                 leave: self.leave,
