@@ -110,6 +110,7 @@ impl Wires {
             table_version: 0,
             bound: Vec::new(),
             bind_failures: Vec::new(),
+            strangers: Vec::new(),
             links: Vec::new(),
         };
         Self {
