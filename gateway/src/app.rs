@@ -144,7 +144,7 @@ impl App {
         let published = Arc::new(Published::default());
         let drain = Arc::new(Drain::default());
         let source = source::open(&settings, &mut tasks, &stop).await?;
-        let election = control::start(&settings, &source, &wires, &mut tasks).await?;
+        let election = control::start(&settings, &source, (&wires, &metrics), &mut tasks).await?;
         let shared = Shared {
             settings: Arc::clone(&settings),
             published: Arc::clone(&published),
