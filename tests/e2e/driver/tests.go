@@ -6,7 +6,7 @@ func tests() []test {
 		{"a pod of east calls a service that only west runs, and no plain HTTP passes between the nodes", callsAcross},
 		{"gRPC streams and a WebSocket across the link live through config swaps", streamsLive},
 		{"server-first, late HTTP, half-closing and TLS clients work through the mirrored Service", otherProtocols},
-		{"an import, its Service and its slices go and come with the ServiceExport", exportGoesAndComes},
+		{"an import goes and comes with its ServiceExport, and the far gateways refuse meanwhile", exportGoesAndComes},
 		{"every port bound and every connection of our pods is one that the NetworkPolicy names", policyNamesAll},
 		{"Secrets are read where a Gateway refers to them and nowhere else", secretsOnlyWhereReferred},
 		{"weights and a header match split between local and remote pods, called through the mirrored Service", splitsMirrored},
@@ -15,9 +15,10 @@ func tests() []test {
 		{"no call fails while routes and endpoints change, and none is answered by a withdrawn rule", routesChange},
 		{"broken objects get conditions with the right reasons, and their neighbours none", brokenObjects},
 		{"a peer of another CA or with another account is refused, and the link says why", wrongTrust},
+		{"whoever is no gateway of a link is refused, and condition and metric say why", strangersRefused},
 		{"no call fails while gateways are rolled out", gatewaysRoll},
 		{"no call fails while controllers are rolled out", controllersRoll},
-		{"no call fails while gateways and controllers are rolled out and the leader is killed", allRoll},
+		{"no call fails while gateways and controllers are rolled out and the leader's pod is taken away", allRoll},
 		{"no call fails while an API server is away, and the cluster catches up without a restart", apiServerAway},
 	}
 }
