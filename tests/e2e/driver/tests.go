@@ -22,6 +22,9 @@ func tests() []test {
 		{"no call fails while gateways are rolled out and the leader's process is killed", leaderKilled},
 		{"no call fails while gateways and controllers are rolled out and the leader's pod is taken away", allRoll},
 		{"no call fails while an API server is away, and the cluster catches up without a restart", apiServerAway},
+		{"a service behind a Gateway with the policy Local learns the client's address", clientsAddress},
+		{"no call reaches the service that got the port of one that is exported no more", portChangesHands},
+		{"no call fails while authorities and API servers are away, and certificates are renewed after", authorityAway},
 	}
 }
 
