@@ -27,6 +27,8 @@ pub struct GatewayReport {
     pub bind_failures: Vec<(u16, PortOwner, String)>,
     /// One for each link.
     pub links: Vec<LinkReport>,
+    /// Peers of no known link that were refused since the start of this gateway: reason and count.
+    pub strangers: Vec<(Arc<str>, u64)>,
 }
 
 /// How a gateway finds a link.

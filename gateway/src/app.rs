@@ -110,6 +110,7 @@ impl Wires {
             table_version: 0,
             bound: Vec::new(),
             bind_failures: Vec::new(),
+            strangers: Vec::new(),
             links: Vec::new(),
         };
         Self {
@@ -143,7 +144,7 @@ impl App {
         let published = Arc::new(Published::default());
         let drain = Arc::new(Drain::default());
         let source = source::open(&settings, &mut tasks, &stop).await?;
-        let election = control::start(&settings, &source, &wires, &mut tasks).await?;
+        let election = control::start(&settings, &source, (&wires, &metrics), &mut tasks).await?;
         let shared = Shared {
             settings: Arc::clone(&settings),
             published: Arc::clone(&published),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use config::model::Name;
 use config::model::identity::TrustDomain;
 use discovery::ports::PortRange;
+use jiff::SignedDuration;
 
 /// Which part of Spanway a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -68,6 +69,8 @@ pub struct Settings {
     pub control: Control,
     /// From which range mirrored ports and listeners get their container ports.
     pub ports: PortRange,
+    /// How long a container port rests before somebody else gets it.
+    pub port_rest: SignedDuration,
     /// Worker threads.
     pub workers: usize,
     /// Calls over links that each worker has ready for one endpoint at most.

@@ -201,6 +201,47 @@ async fn an_early_answer_arrives_whole_although_the_request_goes_on() {
     cluster.end().await;
 }
 
+/// Frames of HTTP/2 without a payload to read: settings, and a farewell that leaves out all streams.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+const FAREWELL: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const HEADERS: u8 = 1;
+
+/// Reads frames up to the head of a request, and goes without having worked on it.
+async fn leave_out(mut io: tokio::net::TcpStream) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut preface = [0; 24];
+    io.read_exact(&mut preface).await.expect("the preface");
+    io.write_all(&SETTINGS).await.expect("an open connection");
+    loop {
+        let mut frame = [0; 9];
+        io.read_exact(&mut frame).await.expect("a frame");
+        let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+        let mut payload = vec![0; usize::try_from(length).expect("a short frame")];
+        io.read_exact(&mut payload).await.expect("its payload");
+        if frame[3] == HEADERS {
+            break;
+        }
+    }
+    io.write_all(&FAREWELL).await.expect("an open connection");
+    io.shutdown().await.expect("an open connection");
+}
+
+#[tokio::test]
+async fn a_request_that_an_endpoint_left_out_when_it_went_is_tried_again() {
+    let endpoint = Endpoint::start().await;
+    let (cluster, address) = front(H2C, &endpoint).await;
+    let mut client = connect(address).await;
+    client.send("GET /g HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    leave_out(endpoint.accept().await.io).await;
+    let mut requests = serve(endpoint.accept().await.io);
+    let (sent, mut answer) = next(&mut requests).await;
+    assert_eq!(sent.uri().path(), "/g");
+    answer.send_response(Response::new(()), true).expect("an open stream");
+    let answer = client.head().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    cluster.end().await;
+}
+
 #[tokio::test]
 async fn a_gateway_that_drains_says_goaway_and_finishes_what_is_under_way() {
     let endpoint = Endpoint::start().await;

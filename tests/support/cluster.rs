@@ -291,6 +291,7 @@ fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
             token: folder.join("token"),
         },
         ports: discovery::ports::PortRange::default(),
+        port_rest: discovery::ports::REST,
         workers: 1,
         // Endpoints that a test plays count their connections.
         ready: 0,

@@ -95,8 +95,6 @@ livenessProbe:
 - {name: SPANWAY_CONTROLLER_ACCOUNT, value: spanway-controller}
 - {name: SPANWAY_ADMIN, value: "127.0.0.1:15000"}
 - {name: SPANWAY_HEALTH, value: "[::]:15021"}
-- {name: SPANWAY_PORTS, value: {{ printf "%d-%d" (int .root.Values.ports.first) (int .root.Values.ports.last) | quote }}}
-- {name: SPANWAY_CERTIFICATE_LIFE, value: {{ .root.Values.certificateLife | quote }}}
 - {name: RUST_LOG, value: {{ .root.Values.log | quote }}}
 {{- end }}
 

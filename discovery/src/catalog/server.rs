@@ -200,6 +200,9 @@ impl Subscriber {
             self.update = Some(Outgoing { changes, snapshot: self.first, state });
             self.first = false;
             self.sent = now;
+        } else {
+            // It has all of this version already: no later word may fall behind one that said so.
+            self.sent.version = now.version;
         }
         Ok(())
     }

@@ -200,6 +200,7 @@ fn report_of(resources: &Resources, draining: bool) -> Arc<ReceivedReports> {
         table_version: 1,
         bound,
         bind_failures: Vec::new(),
+        strangers: Vec::new(),
         links: Vec::new(),
     };
     let received = Received { report: Arc::new(report), at: Instant::now() };

@@ -223,6 +223,7 @@ impl World {
             table_version: 1,
             bound: self.ports.iter().map(|(owner, port)| (*port, owner.clone())).collect(),
             bind_failures: Vec::new(),
+            strangers: Vec::new(),
             links: Vec::new(),
         };
         self.reports.insert("gw".into(), Arc::new(report));

@@ -21,6 +21,7 @@ fn report(serving: bool, bound: bool) -> GatewayReport {
         table_version: 1,
         bound: bound.then(|| (PORT, owner())).into_iter().collect(),
         bind_failures: Vec::new(),
+        strangers: Vec::new(),
         links: Vec::new(),
     }
 }

@@ -92,18 +92,14 @@ fn wishes(facts: &LinkFacts<'_>, name: &LinkName, state: Option<&LinkState>) -> 
             (connected, problem.map(|(reason, sentence)| (&**reason, &**sentence)))
         })
         .collect();
-    let refused: BTreeSet<&str> = reports
-        .iter()
-        .flat_map(|report| &report.refused)
-        .filter(|(_, count)| *count > 0)
-        .map(|(reason, _)| &**reason)
-        .collect();
+    let refused = reasons(reports.iter().flat_map(|report| &report.refused));
+    let strangers = reasons(facts.reports.values().flat_map(|report| &report.strangers));
     vec![
         Wish::new("Accepted", true, "Accepted", "the link is used"),
         reachable(&views),
         trusted(&views),
         synced(state),
-        peers_refused(&refused),
+        peers_refused(&refused, &strangers),
     ]
 }
 
@@ -158,14 +154,25 @@ fn synced(state: Option<&LinkState>) -> Wish {
     }
 }
 
+/// The reasons for which somebody was refused, each once.
+fn reasons<'a>(refused: impl Iterator<Item = &'a (Arc<str>, u64)>) -> Vec<&'a str> {
+    let counted = refused.filter(|(_, count)| *count > 0).map(|(reason, _)| &**reason);
+    counted.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// Who was turned away. The counts stand in a metric: here they would change with every attempt.
-fn peers_refused(refused: &BTreeSet<&str>) -> Wish {
-    let reasons: Vec<&str> = refused.iter().copied().collect();
-    match reasons.first() {
-        Some(first) => {
-            let message = format!("peers were refused: {}", reasons.join(", "));
-            Wish::new("PeersRefused", true, first, message)
-        }
-        None => Wish::new("PeersRefused", false, "NoneRefused", "nobody was refused"),
+/// Whose caller a stranger is nobody can know, so that it stands at every link, and sounds at none.
+fn peers_refused(refused: &[&str], strangers: &[&str]) -> Wish {
+    let mut message = match refused {
+        [] => "nobody of this link was refused".to_owned(),
+        reasons => format!("peers were refused: {}", reasons.join(", ")),
+    };
+    if !strangers.is_empty() {
+        message.push_str("; callers of no known link were: ");
+        message.push_str(&strangers.join(", "));
+    }
+    match refused.first() {
+        Some(first) => Wish::new("PeersRefused", true, first, message),
+        None => Wish::new("PeersRefused", false, "NoneRefused", message),
     }
 }

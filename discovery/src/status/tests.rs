@@ -166,6 +166,15 @@ fn problems_stand_in_the_condition_that_they_belong_to() {
 
 /// What is said of the link `web` in this state.
 fn link_patch(state: Option<LinkState>, report: Option<LinkReport>) -> Vec<StatusPatch> {
+    link_patch_with(state, report, &[])
+}
+
+/// The same, where strangers called too.
+fn link_patch_with(
+    state: Option<LinkState>,
+    report: Option<LinkReport>,
+    strangers: &[(Arc<str>, u64)],
+) -> Vec<StatusPatch> {
     let spec = json!({"addresses": ["x"], "trustDomain": "west.example"});
     let report = report.map(|link| GatewayReport {
         instance: "gw".into(),
@@ -177,6 +186,7 @@ fn link_patch(state: Option<LinkState>, report: Option<LinkReport>) -> Vec<Statu
         bound: Vec::new(),
         bind_failures: Vec::new(),
         links: vec![link],
+        strangers: strangers.to_vec(),
     });
     let reports: Reports =
         report.into_iter().map(|report| ("gw".into(), Arc::new(report))).collect();
@@ -225,19 +235,36 @@ fn a_link_that_is_not_reached_says_nothing_of_trust() {
     assert_eq!(said(&patches, "Synced"), "False/NeverReceived");
 }
 
-#[test]
-fn refused_peers_stand_in_the_links_condition() {
-    let report = LinkReport {
+/// What a gateway says of the link that refused peers for this reason.
+fn refusing(reason: Option<&str>) -> LinkReport {
+    LinkReport {
         link: "web".into(),
         connected: true,
         problem: None,
         age_seconds: 0,
-        refused: vec![("NotListed".into(), 3)],
+        refused: reason.into_iter().map(|reason| (reason.into(), 3)).collect(),
         services: 1,
-    };
-    let patches = link_patch(Some(connected()), Some(report));
+    }
+}
+
+#[test]
+fn refused_peers_stand_in_the_links_condition() {
+    let patches = link_patch(Some(connected()), Some(refusing(Some("NotListed"))));
     assert_eq!(said(&patches, "PeersRefused"), "True/NotListed");
     assert_eq!(said(&patches, "Trusted"), "True/Verified");
+}
+
+#[test]
+fn strangers_stand_in_every_links_condition_and_sound_at_none() {
+    let strangers = [("NoCertificate".into(), 1), ("UnknownTrustDomain".into(), 0)];
+    let patches = link_patch_with(Some(connected()), Some(refusing(None)), &strangers);
+    assert_eq!(said(&patches, "PeersRefused"), "False/NoneRefused");
+    let conditions = patches[0].status["conditions"].as_array().unwrap();
+    let refused = conditions.iter().find(|one| one["type"] == "PeersRefused").unwrap();
+    assert_eq!(
+        refused["message"],
+        "nobody of this link was refused; callers of no known link were: NoCertificate"
+    );
 }
 
 #[test]

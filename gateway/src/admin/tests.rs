@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::model::Name;
-use discovery::ports::PortRange;
+use discovery::ports::{PortRange, REST};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -45,6 +45,7 @@ fn settings() -> Settings {
             token: PathBuf::new(),
         },
         ports: PortRange::default(),
+        port_rest: REST,
         workers: 1,
         ready: 0,
         first_slices: crate::settings::FIRST_SLICES_WAIT,

@@ -11,7 +11,6 @@ use config::model::identity::SpiffeId;
 use discovery::controller::gateways::{Objects, Work};
 use discovery::controller::round::{Settings as RoundSettings, World};
 use discovery::controller::{self, Controller};
-use discovery::ports::REST;
 use jiff::Timestamp;
 use kube::Client;
 use rustls_pki_types::UnixTime;
@@ -30,6 +29,7 @@ use crate::identity::issue::{Allowed, Issuer, Reviewer, TokenTable};
 use crate::identity::rotate::{self, Controllers, Outputs};
 use crate::identity::store::{AuthorityStore, BundleStore};
 use crate::settings::{Role, Settings, SourceSettings};
+use crate::telemetry::Metrics;
 use crate::tls::svid::Svid;
 use crate::tls::trust::LinkTrust;
 
@@ -67,7 +67,7 @@ impl Election {
 pub(super) async fn start(
     settings: &Arc<Settings>,
     source: &Open,
-    wires: &Wires,
+    (wires, metrics): (&Wires, &Arc<Metrics>),
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Option<Election>> {
     let outputs = Outputs { svid: wires.svid.clone(), status: wires.certificate.clone() };
@@ -103,7 +103,7 @@ pub(super) async fn start(
     let election = lead(settings, source, wires, tasks);
     start_rounds(settings, source, wires, (&desk, words), tasks);
     if settings.role == Role::Controller {
-        start_control_port(settings, source, wires, (&desk, authority), tasks).await?;
+        start_control_port(settings, source, (wires, metrics), (&desk, authority), tasks).await?;
     }
     Ok(Some(election))
 }
@@ -251,7 +251,7 @@ fn start_rounds(
             namespace: Arc::clone(&settings.namespace),
             world,
             range: settings.ports,
-            rest: REST,
+            rest: settings.port_rest,
         },
         store: source.writer.clone(),
         gateways: Work::new(source.compiler.clone(), objects),
@@ -269,7 +269,7 @@ fn start_rounds(
 async fn start_control_port(
     settings: &Arc<Settings>,
     source: &Open,
-    wires: &Wires,
+    (wires, metrics): (&Wires, &Arc<Metrics>),
     (desk, authority): (&Desk, Arc<Authority>),
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
@@ -296,7 +296,7 @@ async fn start_control_port(
     let (shown, seen) = watch::channel(None);
     tasks.spawn(follow_lead(wires.leading.subscribe(), wires.leader.subscribe(), issuer, leading));
     tasks.spawn(show(wires.svid.subscribe(), known, shown));
-    let service = Service::new(leads, desk.clone());
+    let service = Service::new(leads, desk.clone(), Arc::clone(metrics));
     tasks.spawn(async move {
         if let Err(error) = server::serve(listener, seen, service).await {
             tracing::error!(%error, "the control port ended");

@@ -63,6 +63,11 @@ impl Readiness {
     }
 }
 
+/// The link of peers that are of none, which no object can be called.
+const STRANGERS: &str = "";
+/// The same, as a label of metrics.
+const UNKNOWN: &str = "unknown";
+
 /// What was refused on links, by link and reason.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefusedPeers(Arc<Mutex<BTreeMap<(LinkName, &'static str), u64>>>);
@@ -72,17 +77,17 @@ impl RefusedPeers {
     pub(super) fn sink(&self, metrics: Arc<Metrics>) -> Refusals {
         let counts = self.clone();
         Refusals::to(move |refused: Refused| {
-            let link = refused.link.unwrap_or_else(|| "unknown".into());
-            let reason = refused.reason.label();
-            metrics.refused_peer(&link, reason);
+            metrics
+                .refused_peer(refused.link.as_deref().unwrap_or(UNKNOWN), refused.reason.label());
+            let link = refused.link.unwrap_or_else(|| STRANGERS.into());
             let mut counts = lock(&counts.0);
-            *counts.entry((link, reason)).or_default() += 1;
+            *counts.entry((link, refused.reason.reason())).or_default() += 1;
         })
     }
 
-    fn of(&self, link: &LinkName) -> Vec<(Arc<str>, u64)> {
+    fn of(&self, link: &str) -> Vec<(Arc<str>, u64)> {
         let counts = lock(&self.0);
-        let of_link = counts.iter().filter(|((name, _), _)| name == link);
+        let of_link = counts.iter().filter(|((name, _), _)| &**name == link);
         of_link.map(|((_, reason), count)| (Arc::from(*reason), *count)).collect()
     }
 }
@@ -215,6 +220,7 @@ impl Gateway {
             table_version: self.published.load().table.version,
             bound: Vec::new(),
             bind_failures: Vec::new(),
+            strangers: self.refused.of(STRANGERS),
             links: derived.known.values().map(|link| self.link(link)).collect(),
         };
         for BindReport { port, owner, bound } in bound {

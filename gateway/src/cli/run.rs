@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use config::model::Name;
 use config::model::identity::TrustDomain;
 use discovery::ports::PortRange;
+use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit;
@@ -79,6 +80,9 @@ pub(super) struct Arguments {
     /// Container ports for listeners and mirrored ports, below the ephemeral ones.
     #[arg(long, env = "SPANWAY_PORTS", default_value = "20000-31999")]
     ports: String,
+    /// How long a container port rests before somebody else gets it.
+    #[arg(long, env = "SPANWAY_PORT_REST", default_value = "10m", value_parser = duration)]
+    port_rest: Duration,
     /// Worker threads; as many as there are cores if absent.
     #[arg(long, env = "SPANWAY_WORKERS")]
     workers: Option<usize>,
@@ -175,6 +179,7 @@ impl Arguments {
                 token: self.token,
             },
             ports: range(&self.ports).with_context(|| format!("--ports {}", self.ports))?,
+            port_rest: SignedDuration::try_from(self.port_rest).context("--port-rest")?,
             workers: self.workers.unwrap_or(cores),
             ready: self.ready_calls,
             first_slices: FIRST_SLICES_WAIT,

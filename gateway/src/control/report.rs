@@ -68,7 +68,7 @@ pub fn to_wire(report: &GatewayReport) -> wire::ReportRequest {
         bound: report.bound.iter().map(bound).collect(),
         bind_failures: report.bind_failures.iter().map(failure).collect(),
         links: report.links.iter().map(link_to_wire).collect(),
-        refused: Vec::new(),
+        refused: refused_to_wire(&report.strangers),
     }
 }
 
@@ -99,6 +99,7 @@ pub fn from_wire(report: &wire::ReportRequest) -> Result<GatewayReport, BadRepor
         bound: bound.collect::<Result<_, _>>()?,
         bind_failures: failures.collect::<Result<_, _>>()?,
         links: report.links.iter().map(link_from_wire).collect(),
+        strangers: refused_from_wire(&report.refused),
     })
 }
 
@@ -138,11 +139,6 @@ fn owned(
 
 fn link_to_wire(link: &LinkReport) -> wire::LinkState {
     let (reason, message) = link.problem.clone().unwrap_or_default();
-    let refused = link.refused.iter().map(|(reason, count)| wire::RefusedPeers {
-        reason: reason.to_string(),
-        spiffe_id: String::new(),
-        count: *count,
-    });
     wire::LinkState {
         link: link.link.to_string(),
         connected: link.connected,
@@ -154,19 +150,31 @@ fn link_to_wire(link: &LinkReport) -> wire::LinkState {
         catalog_version: std::collections::HashMap::new(),
         services: link.services,
         endpoints: 0,
-        refused: refused.collect(),
+        refused: refused_to_wire(&link.refused),
     }
 }
 
 fn link_from_wire(link: &wire::LinkState) -> LinkReport {
     let problem = !link.reason.is_empty();
-    let refused = link.refused.iter().map(|peers| (peers.reason.as_str().into(), peers.count));
     LinkReport {
         link: link.link.as_str().into(),
         connected: link.connected,
         problem: problem.then(|| (link.reason.as_str().into(), link.message.clone())),
         age_seconds: link.synced_age_ms.map_or(NEVER, |age| age / 1000),
-        refused: refused.collect(),
+        refused: refused_from_wire(&link.refused),
         services: link.services,
     }
+}
+
+fn refused_to_wire(refused: &[(Arc<str>, u64)]) -> Vec<wire::RefusedPeers> {
+    let peers = |(reason, count): &(Arc<str>, u64)| wire::RefusedPeers {
+        reason: reason.to_string(),
+        spiffe_id: String::new(),
+        count: *count,
+    };
+    refused.iter().map(peers).collect()
+}
+
+fn refused_from_wire(refused: &[wire::RefusedPeers]) -> Vec<(Arc<str>, u64)> {
+    refused.iter().map(|peers| (peers.reason.as_str().into(), peers.count)).collect()
 }

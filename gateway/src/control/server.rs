@@ -22,6 +22,7 @@ use super::generated::{
     IssueReply, IssueRequest, Issued, NotLeader, ReportReply, ReportRequest, issue_reply,
 };
 use crate::identity::issue::{Chance, Issuer, NotIssued};
+use crate::telemetry::Metrics;
 use crate::tls::link::ALPN_CATALOG;
 use crate::tls::provider;
 use crate::tls::stream::{self, PeerChain, TlsStream};
@@ -79,6 +80,7 @@ pub trait Reports: Send + Sync + 'static {
 pub struct Service<R> {
     leading: watch::Receiver<Leading>,
     reports: R,
+    metrics: Arc<Metrics>,
 }
 
 /// What a controller shows and whom it knows, as of now.
@@ -187,9 +189,10 @@ fn make_config(shown: &Shown) -> Result<Arc<ServerConfig>, Box<dyn std::error::E
 // === impl Service ===
 
 impl<R: Reports> Service<R> {
-    /// Signs while this controller leads, and hands reports to `reports`.
-    pub fn new(leading: watch::Receiver<Leading>, reports: R) -> Self {
-        Self { leading, reports }
+    /// Signs while this controller leads, and hands reports to `reports`; whom it gives no
+    /// certificate is counted in `metrics`.
+    pub fn new(leading: watch::Receiver<Leading>, reports: R, metrics: Arc<Metrics>) -> Self {
+        Self { leading, reports, metrics }
     }
 
     fn leading(&self) -> Leading {
@@ -209,9 +212,14 @@ impl<R: Reports> Control for Service<R> {
             }
             Leading::Here(issuer) => {
                 let answer = tokio::time::timeout(ISSUE_WITHIN, issue(&issuer, &request)).await;
-                issue_reply::Outcome::Issued(
-                    answer.map_err(|_| Status::deadline_exceeded("the review took too long"))??,
-                )
+                let answer = answer
+                    .map_err(|_| Status::deadline_exceeded("the review took too long"))?
+                    .map_err(|refused| {
+                        tracing::warn!(%refused, "issued no certificate");
+                        self.metrics.not_issued(refused.label());
+                        status_of(&refused)
+                    })?;
+                issue_reply::Outcome::Issued(answer)
             }
         };
         Ok(Response::new(IssueReply { outcome: Some(outcome) }))
@@ -230,22 +238,15 @@ impl<R: Reports> Control for Service<R> {
     }
 }
 
-async fn issue(issuer: &Issuer, request: &IssueRequest) -> Result<Issued, Status> {
+async fn issue(issuer: &Issuer, request: &IssueRequest) -> Result<Issued, NotIssued> {
     let chance = Chance { now: UnixTime::now(), serial: rand::random() };
-    match issuer.issue(&request.csr_der, &request.token, chance).await {
-        Ok((id, signed)) => {
-            tracing::info!(%id, "issued a certificate");
-            Ok(Issued {
-                chain: signed.chain.iter().map(|leaf| leaf.to_vec()).collect(),
-                bundle: issuer.authority().bundle().iter().map(|root| root.to_vec()).collect(),
-                not_after: signed.not_after.as_secs(),
-            })
-        }
-        Err(refused) => {
-            tracing::warn!(%refused, "issued no certificate");
-            Err(status_of(&refused))
-        }
-    }
+    let (id, signed) = issuer.issue(&request.csr_der, &request.token, chance).await?;
+    tracing::info!(%id, "issued a certificate");
+    Ok(Issued {
+        chain: signed.chain.iter().map(|leaf| leaf.to_vec()).collect(),
+        bundle: issuer.authority().bundle().iter().map(|root| root.to_vec()).collect(),
+        not_after: signed.not_after.as_secs(),
+    })
 }
 
 fn status_of(refused: &NotIssued) -> Status {

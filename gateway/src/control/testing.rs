@@ -19,6 +19,7 @@ use super::generated::{IssueRequest, ReportReply, ReportRequest, Standing, repor
 use super::server::{Leading, Replies, Reports, Service, Shown, serve};
 use crate::identity::authority::{Authority, SVID_LIFE, Terms};
 use crate::identity::issue::{Allowed, Issuer, Reviewer, TokenTable};
+use crate::telemetry::Metrics;
 use crate::tls::svid::Svid;
 use crate::tls::testing::{WITHIN, install};
 use crate::tls::trust::LinkTrust;
@@ -42,6 +43,7 @@ pub(crate) struct Controller {
     pub(crate) leading: watch::Sender<Leading>,
     pub(crate) shown: watch::Sender<Option<Shown>>,
     pub(crate) heard: Heard,
+    pub(crate) metrics: Arc<Metrics>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -95,10 +97,12 @@ impl Controller {
         let heard = Heard::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let service = Service::new(leading.subscribe(), Ears(Arc::clone(&heard)));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let ears = Ears(Arc::clone(&heard));
+        let service = Service::new(leading.subscribe(), ears, Arc::clone(&metrics));
         let served = serve(listener, shown.subscribe(), service);
         let serving = tokio::spawn(async move { served.await.unwrap() });
-        let controller = Self { authority, address, leading, shown, heard, serving };
+        let controller = Self { authority, address, leading, shown, heard, metrics, serving };
         controller.shown.send_replace(Some(controller.shown_now()));
         controller
     }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use config::model::Name;
 use config::model::identity::TrustDomain;
 use config::table::PortServes;
-use discovery::ports::PortRange;
+use discovery::ports::{PortRange, REST};
 use rustls_pki_types::UnixTime;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -396,6 +396,7 @@ impl Plan {
                 token: PathBuf::new(),
             },
             ports: self.ports,
+            port_rest: REST,
             workers: 1,
             ready: READY_MAX,
             first_slices: FIRST_SLICES_WAIT,

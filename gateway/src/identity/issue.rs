@@ -155,6 +155,19 @@ impl Refusal {
     }
 }
 
+// === impl NotIssued ===
+
+impl NotIssued {
+    /// The reason in one word, for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.label(),
+            Self::NotSigned(_) => "request",
+            Self::Unreviewed(_) => "unreviewed",
+        }
+    }
+}
+
 // === impl Reviewer ===
 
 impl Reviewer {

@@ -33,6 +33,10 @@ const MAX_HINTS: usize = 3;
 /// The first wait after a failure, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// While a certificate is in use, at most this part of what is left of it is waited: an authority
+/// that comes back in time is asked in time, however short a life is.
+const PART_OF_LEFT: u32 = 8;
+
 /// How long to sleep at most, so that a clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -170,8 +174,12 @@ pub async fn run(source: Source, clock: fn() -> UnixTime, outputs: Outputs) -> I
                     status.failures = status.failures.saturating_add(1);
                     status.error = Some(error.to_string());
                 });
-                let failures = outputs.status.borrow().failures;
-                let rest = backoff(failures, rand::random());
+                let (failures, until) = {
+                    let status = outputs.status.borrow();
+                    (status.failures, status.until)
+                };
+                let left = until.and_then(|until| left(until, clock()));
+                let rest = backoff(failures, left, rand::random());
                 wait_out(rest, clock, &outputs).await;
             }
         }
@@ -229,9 +237,16 @@ pub fn renew_at(svid: &Svid, now: UnixTime, chance: f64) -> UnixTime {
     after(now, wait)
 }
 
-/// How long to wait after so many failures: doubling, and half of it by chance.
-pub fn backoff(failures: u32, chance: f64) -> Duration {
+/// How much of a certificate is left; nothing after its end.
+fn left(until: UnixTime, now: UnixTime) -> Option<Duration> {
+    until.as_secs().checked_sub(now.as_secs()).map(Duration::from_secs)
+}
+
+/// How long to wait after so many failures, while so much is left of the certificate in use:
+/// doubling, and half of it by chance.
+pub fn backoff(failures: u32, left: Option<Duration>, chance: f64) -> Duration {
     let (first, longest) = BACKOFF;
+    let longest = left.map_or(longest, |left| (left / PART_OF_LEFT).clamp(first, longest));
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     let full = first.saturating_mul(doubled).min(longest);
     full.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)

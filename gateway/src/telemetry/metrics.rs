@@ -15,6 +15,7 @@ const CONNECTIONS: &str = "spanway_connections";
 const CONNECTIONS_OPENED: &str = "spanway_connections_opened_total";
 const CONNECT_FAILURES: &str = "spanway_upstream_connect_failures_total";
 const REFUSED_PEERS: &str = "spanway_refused_peers_total";
+const NOT_ISSUED: &str = "spanway_certificates_not_issued_total";
 const MALFORMED: &str = "spanway_malformed_messages_total";
 const SWAPS: &str = "spanway_config_swaps_total";
 const LINK_UP: &str = "spanway_link_up";
@@ -54,6 +55,7 @@ pub struct Metrics {
     connections_opened: IntCounterVec,
     connect_failures: IntCounterVec,
     refused_peers: IntCounterVec,
+    not_issued: IntCounterVec,
     malformed: IntCounterVec,
     swaps: IntCounterVec,
     swaps_total: Arc<AtomicU64>,
@@ -88,6 +90,11 @@ impl Metrics {
                 &["cluster", "reason"],
             )?,
             refused_peers: counter(REFUSED_PEERS, "Peers refused on links", &["link", "reason"])?,
+            not_issued: counter(
+                NOT_ISSUED,
+                "Requests for a certificate that got none",
+                &["reason"],
+            )?,
             malformed: counter(MALFORMED, "Messages refused before routing", &["reason"])?,
             swaps: counter(SWAPS, "Snapshots published", &["cause"])?,
             swaps_total: Arc::default(),
@@ -123,6 +130,11 @@ impl Metrics {
     /// Counts a peer that was refused.
     pub fn refused_peer(&self, link: &str, reason: &str) {
         self.refused_peers.with_label_values(&[link, reason]).inc();
+    }
+
+    /// Counts a request for a certificate that got none.
+    pub fn not_issued(&self, reason: &str) {
+        self.not_issued.with_label_values(&[reason]).inc();
     }
 
     /// Counts a message that was refused before routing.

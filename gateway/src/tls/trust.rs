@@ -152,6 +152,7 @@ impl Peers {
         let domain = leaf.id.trust_domain();
         let Some(trusted) = self.by_domain.get(&domain) else {
             return Err(Refused {
+                link: self.signer(chain, side, now),
                 claimed: Some(leaf.id),
                 ..refused(PeerRefused::UnknownTrustDomain(domain))
             });
@@ -167,6 +168,14 @@ impl Peers {
                 side,
             }),
         }
+    }
+
+    /// The link whose authorities signed for a name that is not theirs to give: whoever runs that
+    /// cluster has to know. Certificates of other issuers are told apart by name, without a
+    /// signature being checked.
+    fn signer(&self, chain: &[&CertificateDer<'_>], side: Side, now: UnixTime) -> Option<Arc<str>> {
+        let signed = |trusted: &&Trusted| trusted.verify(chain, side, now).is_ok();
+        self.by_domain.values().find(signed).map(|trusted| Arc::clone(&trusted.link))
     }
 
     /// Who holds the leaf of a chain that this has authenticated before.
@@ -249,12 +258,25 @@ impl Trusted {
         side: Side,
         now: UnixTime,
     ) -> Result<(), PeerRefused> {
-        let (first, intermediates) = chain.split_first().ok_or(PeerRefused::NoCertificate)?;
+        self.verify(chain, side, now).map_err(|error| chain_refused(&leaf.id, error))?;
+        if self.gateways.contains(&leaf.id) {
+            Ok(())
+        } else {
+            Err(PeerRefused::NotAGateway(leaf.id.clone()))
+        }
+    }
+
+    /// Whether a chain ends in one of the link's authorities.
+    fn verify(
+        &self,
+        chain: &[&CertificateDer<'_>],
+        side: Side,
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
+        let (first, intermediates) = chain.split_first().ok_or(webpki::Error::UnknownIssuer)?;
         let intermediates: Vec<CertificateDer<'_>> =
             intermediates.iter().map(|certificate| CertificateDer::from(&***certificate)).collect();
-        let refused = |error| chain_refused(&leaf.id, error);
-        EndEntityCert::try_from(*first)
-            .map_err(refused)?
+        EndEntityCert::try_from(*first)?
             .verify_for_usage(
                 provider::signatures().all,
                 &self.anchors,
@@ -264,12 +286,7 @@ impl Trusted {
                 None,
                 None,
             )
-            .map_err(refused)?;
-        if self.gateways.contains(&leaf.id) {
-            Ok(())
-        } else {
-            Err(PeerRefused::NotAGateway(leaf.id.clone()))
-        }
+            .map(drop)
     }
 }
 

@@ -46,7 +46,7 @@ pub enum PeerRefused {
 /// A refusal, for the metrics and for the condition of the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The link that it concerns, if the peer's trust domain told which.
+    /// The link that it concerns, if the peer's trust domain, or who signed for it, told which.
     pub link: Option<Arc<str>>,
     /// Who the peer said to be; believe it only where the reason is `NotAGateway`.
     pub claimed: Option<SpiffeId>,

@@ -171,11 +171,21 @@ func exportGoesAndComes(s *stage) error {
 	if err := is("import, Service and slices stand", all, objects); err != nil {
 		return err
 	}
+	east, err := s.newPeer()
+	if err != nil {
+		return err
+	}
 	for range 2 {
+		if err := east.carried(true); err != nil {
+			return err
+		}
 		if err := s.west.remove(shop, "serviceexport/web"); err != nil {
 			return err
 		}
 		if err := is("import, Service and slices are gone", "", objects); err != nil {
+			return err
+		}
+		if err := east.carried(false); err != nil {
 			return err
 		}
 		if err := s.west.apply(exportOf("web")); err != nil {
@@ -188,7 +198,33 @@ func exportGoesAndComes(s *stage) error {
 			return err
 		}
 	}
-	return nil
+	// What was never exported is refused no less.
+	heard, err := east.asks("ledger", 80)
+	if err == nil && (heard.accepted || heard.code != codeNotExported) {
+		err = fmt.Errorf("the ledger, which is not exported: %+v", heard)
+	}
+	return err
+}
+
+// A caller over a link lands on either gateway by chance: so many in a row have met both.
+const inARow = 20
+
+// carried shows that the gateways of west let a gateway of east through to web, or none of them does.
+func (p peer) carried(exported bool) error {
+	met := 0
+	return eventually(fmt.Sprintf("a call of a gateway of east is carried: %t, %d times in a row", exported, inARow), func() error {
+		for met < inARow {
+			heard, err := p.asks("web", 80)
+			let := heard.accepted && heard.answer.App == "web" && heard.answer.Cluster == "west"
+			refused := !heard.accepted && heard.code == codeNotExported
+			if err != nil || exported && !let || !exported && !refused {
+				met = 0
+				return fmt.Errorf("%+v, %v", heard, err)
+			}
+			met++
+		}
+		return nil
+	})
 }
 
 func exportOf(name string) string {

@@ -31,42 +31,45 @@ func remotePodsChange(s *stage) error {
 		return err
 	}
 	start := time.Now()
-	err = during(podCalls, func() error {
-		if err := s.west.roll(shop, "web"); err != nil {
-			return err
-		}
-		for _, count := range []string{"5", "1", "2"} {
-			if _, err := s.west.kubectl("-n", shop, "scale", "deployment/web", "--replicas="+count); err != nil {
-				return err
-			}
-			if err := s.west.rolled(shop, "web"); err != nil {
-				return err
-			}
-		}
-		for range 2 {
-			pod := strings.Fields(s.west.podsOf("app=web"))
-			if len(pod) == 0 {
-				return fmt.Errorf("west has no pod of web")
-			}
-			if err := s.west.remove(shop, "pod/"+pod[0]); err != nil {
-				return err
-			}
-			if err := s.west.rolled(shop, "web"); err != nil {
-				return err
-			}
-		}
-		// Roll outs go on until there were as many calls as the rule names.
-		for time.Since(start) < podCalls/podRate*time.Second*11/10 {
-			if err := s.west.roll(shop, "web"); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, begun...)
+	err = during(podCalls, func() error { return s.webChanges(start) }, begun...)
 	if counted := s.noneTwice(begun); counted != nil && err == nil {
 		return counted
 	}
 	return err
+}
+
+// webChanges rolls out, scales and deletes the pods of web, until a load that began at `start` has
+// made as many calls as the rule names.
+func (s *stage) webChanges(start time.Time) error {
+	if err := s.west.roll(shop, "web"); err != nil {
+		return err
+	}
+	for _, count := range []string{"5", "1", "2"} {
+		if _, err := s.west.kubectl("-n", shop, "scale", "deployment/web", "--replicas="+count); err != nil {
+			return err
+		}
+		if err := s.west.rolled(shop, "web"); err != nil {
+			return err
+		}
+	}
+	for range 2 {
+		pod := strings.Fields(s.west.podsOf("app=web"))
+		if len(pod) == 0 {
+			return fmt.Errorf("west has no pod of web")
+		}
+		if err := s.west.remove(shop, "pod/"+pod[0]); err != nil {
+			return err
+		}
+		if err := s.west.rolled(shop, "web"); err != nil {
+			return err
+		}
+	}
+	for time.Since(start) < podCalls/podRate*time.Second*11/10 {
+		if err := s.west.roll(shop, "web"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noneTwice shows that no POST of these loads was executed more than once.
@@ -113,7 +116,7 @@ func allRoll(s *stage) error {
 					return err
 				}
 			}
-			if err := c.killLeader(); err != nil {
+			if err := c.deleteLeader(); err != nil {
 				return err
 			}
 			return c.rolled(system, "spanway-controller", "spanway-gateway")
@@ -134,23 +137,79 @@ func (s *stage) both(do func(*cluster) error) error {
 	return second
 }
 
-// killLeader ends the controller that holds the lease without a word (SIGKILL, no grace).
-func (c *cluster) killLeader() error {
-	pods := ""
+// leader is the address, name and UID of the controller that holds the lease.
+func (c *cluster) leader() (address, name, uid string, err error) {
 	// One who has just left may still be named until the next has taken over.
-	err := eventually("a pod of "+c.name+" leads", func() error {
-		holder, _, _ := strings.Cut(c.get(system, "lease/spanway-controller", "{.spec.holderIdentity}"), ":")
-		pods = c.get(system, "pods", fmt.Sprintf(`{.items[?(@.status.podIP==%q)].metadata.name}`, holder))
-		if pods == "" {
-			return fmt.Errorf("no pod has the address %q", holder)
+	err = eventually("a pod of "+c.name+" leads", func() error {
+		address, _, _ = strings.Cut(c.get(system, "lease/spanway-controller", "{.spec.holderIdentity}"), ":")
+		path := fmt.Sprintf(`{.items[?(@.status.podIP==%q)].metadata`, address)
+		found := strings.Fields(c.get(system, "pods", path+".name} "+path+".uid}"))
+		if len(found) != 2 {
+			return fmt.Errorf("the address %q is that of %q", address, found)
 		}
+		name, uid = found[0], found[1]
 		return nil
 	})
+	return address, name, uid, err
+}
+
+// deleteLeader takes the leader away with its pod, without a word to it.
+func (c *cluster) deleteLeader() error {
+	_, name, _, err := c.leader()
 	if err != nil {
 		return err
 	}
-	_, err = c.kubectl("-n", system, "delete", "pod", strings.Fields(pods)[0], "--grace-period=0", "--force")
+	_, err = c.kubectl("-n", system, "delete", "pod", name, "--grace-period=0", "--force")
 	return err
+}
+
+// killLeader kills the process of the leader, and again whenever the kubelet has started it anew,
+// until another one leads.
+func (c *cluster) killLeader() error {
+	_, killed, uid, err := c.leader()
+	if err != nil {
+		return err
+	}
+	if err := kill(uid); err != nil {
+		return err
+	}
+	start := time.Now()
+	err = eventually("another controller of "+c.name+" leads", func() error {
+		_, name, _, err := c.leader()
+		if err == nil && name == killed {
+			_ = kill(uid)
+			err = fmt.Errorf("%s leads", name)
+		}
+		return err
+	})
+	fmt.Printf("           %s: the next one led %.0f s after the leader was killed\n", c.name, time.Since(start).Seconds())
+	return err
+}
+
+// leaderKilled kills the leader while a gateway leaves and waits for its word.
+func leaderKilled(s *stage) error {
+	return s.underLoad(func() error {
+		return s.both(func(c *cluster) error {
+			if _, err := c.kubectl("-n", system, "rollout", "restart", "deployment/spanway-gateway"); err != nil {
+				return err
+			}
+			err := eventually("a gateway of "+c.name+" leaves", func() error {
+				const ending = "{.items[*].metadata.deletionTimestamp}"
+				out, err := c.kubectl("-n", system, "get", "pods", "-l", "app.kubernetes.io/component=gateway", "-o", "jsonpath="+ending)
+				if err == nil && strings.TrimSpace(out) == "" {
+					err = fmt.Errorf("none does")
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if err := c.killLeader(); err != nil {
+				return err
+			}
+			return c.rolled(system, "spanway-gateway", "spanway-controller")
+		})
+	})
 }
 
 // awayTime is how long the API server is away.

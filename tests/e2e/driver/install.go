@@ -62,6 +62,19 @@ func install(s *stage) error {
 	return err
 }
 
+// reinstall changes values of the chart, `name=value`; all others are as they were at first. What
+// changes rolls out.
+func (c *cluster) reinstall(values ...string) error {
+	arguments := []string{"upgrade", "spanway"}
+	for _, value := range values {
+		arguments = append(arguments, "--set", value)
+	}
+	if err := c.helm(arguments...); err != nil {
+		return err
+	}
+	return c.rolled(system, "spanway-controller", "spanway-gateway")
+}
+
 func (c *cluster) helm(arguments ...string) error {
 	all := append(arguments, filepath.Join(c.stage.repository, "charts/spanway"),
 		"--kubeconfig", filepath.Join(c.stage.dir, c.name+".kubeconfig"), "--namespace", system,

@@ -17,7 +17,7 @@ type sample struct {
 // result is what a load came to.
 type result struct {
 	Requests, Posts, Failures, Retried int
-	FailedPosts                        int `json:"failed_posts"`
+	FailedAs                           map[string]int `json:"failed_as"`
 	Errors                             []string
 	Clusters, Pods, Apps               map[string]int
 	P50                                float64 `json:"p50_ms"`

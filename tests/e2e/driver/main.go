@@ -17,8 +17,16 @@ type test struct {
 }
 
 func main() {
+	// What has to run in another network runs as a child.
 	if len(os.Args) > 1 && os.Args[1] == "capture" {
 		capture()
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "issue" {
+		if err := issue(); err != nil {
+			fmt.Fprintln(os.Stderr, "issue:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	dir := flag.String("dir", "", "folder of the clusters")

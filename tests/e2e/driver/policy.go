@@ -32,8 +32,8 @@ type policyRule struct {
 
 type ourPod struct {
 	Metadata struct {
-		Name   string
-		Labels map[string]string
+		Name, UID string
+		Labels    map[string]string
 	}
 	Spec struct {
 		Containers []struct {
@@ -43,7 +43,6 @@ type ourPod struct {
 			}
 		}
 	}
-	Status struct{ PodIP string }
 }
 
 // Names of containers' ports stand for their numbers, here or at the other end.
@@ -171,7 +170,7 @@ type socket struct {
 
 // socketsOf reads the sockets of a pod in its own network, which is that of any process there.
 func (c *cluster) socketsOf(pod ourPod) ([]socket, error) {
-	text, err := socketTables(pod.Status.PodIP)
+	text, err := socketTables(pod.Metadata.UID)
 	if err != nil {
 		return nil, err
 	}

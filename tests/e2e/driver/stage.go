@@ -147,7 +147,7 @@ func (c *cluster) client(path string, query map[string]string) (string, error) {
 
 // answer is what a service of the tests says of itself.
 type answer struct {
-	Pod, Cluster, App, Method, Path, Proto, ID, Trace string
+	Pod, Cluster, App, Method, Path, Proto, ID, Trace, Forwarded string
 }
 
 type outcome struct {

@@ -11,16 +11,19 @@ import (
 // client makes calls as its control port says.
 //
 //	/start?name=N&url=U[&clients=8][&rate=200][&proto=h1|h2][&posts=33][&header=K:V][&cluster=west][&samples=1]
+//	/made?name=N&least=M   waits until that load has made so many requests
 //	/stop?name=N   ends that load; its Result
 //	/call?url=U[&method=M][&header=K:V]   one call over a new connection; its Outcome
 //	/tcp?address=A&mode=M   one conversation, see talk.go
 //	/stream/start?name=N&url=U&kind=grpc|websocket   a conversation that goes on
+//	                            &kind=used|silent      a connection that is kept for one request more
 //	/stream/stop?name=N   ends it; its Talk
 func client() error {
 	c := &clients{loads: map[string]*load{}, streams: map[string]*stream{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/start", c.start)
+	mux.HandleFunc("/made", c.made)
 	mux.HandleFunc("/stop", c.stop)
 	mux.HandleFunc("/call", call)
 	mux.HandleFunc("/tcp", talkTCP)
@@ -57,6 +60,18 @@ func (c *clients) start(w http.ResponseWriter, r *http.Request) {
 	}
 	c.loads[name] = load
 	load.begin()
+}
+
+func (c *clients) made(w http.ResponseWriter, r *http.Request) {
+	c.lock.Lock()
+	load := c.loads[r.URL.Query().Get("name")]
+	c.lock.Unlock()
+	least, err := strconv.Atoi(r.URL.Query().Get("least"))
+	if load == nil || err != nil {
+		http.Error(w, "no such load, or no number", http.StatusNotFound)
+		return
+	}
+	load.reach(least)
 }
 
 func (c *clients) stop(w http.ResponseWriter, r *http.Request) {

@@ -41,16 +41,17 @@ type Result struct {
 	Posts    int `json:"posts"`
 	Failures int `json:"failures"`
 	// Retried calls are those that the client library sent again by itself, unseen by callers.
-	Retried     int            `json:"retried"`
-	FailedPosts int            `json:"failed_posts"`
-	Errors      []string       `json:"errors"`
-	Clusters    map[string]int `json:"clusters"`
-	Pods        map[string]int `json:"pods"`
-	Apps        map[string]int `json:"apps"`
-	P50         float64        `json:"p50_ms"`
-	P99         float64        `json:"p99_ms"`
-	Seconds     float64        `json:"seconds"`
-	Samples     []Sample       `json:"samples,omitempty"`
+	Retried int      `json:"retried"`
+	Errors  []string `json:"errors"`
+	// FailedAs counts failures as `POST 502 endpoint-closed`: method, status, and the gateway's code.
+	FailedAs map[string]int `json:"failed_as"`
+	Clusters map[string]int `json:"clusters"`
+	Pods     map[string]int `json:"pods"`
+	Apps     map[string]int `json:"apps"`
+	P50      float64        `json:"p50_ms"`
+	P99      float64        `json:"p99_ms"`
+	Seconds  float64        `json:"seconds"`
+	Samples  []Sample       `json:"samples,omitempty"`
 }
 
 type terms struct {
@@ -75,6 +76,7 @@ type load struct {
 func newLoad(terms terms) *load {
 	return &load{terms: terms, stop: make(chan struct{}), result: Result{
 		Clusters: map[string]int{}, Pods: map[string]int{}, Apps: map[string]int{}, Errors: []string{},
+		FailedAs: map[string]int{},
 	}}
 }
 
@@ -137,7 +139,8 @@ func (l *load) run(number int) {
 			transport = l.transport()
 		}
 		method := http.MethodGet
-		if sent%100 < l.terms.posts {
+		// Clients are at different places of their hundred, so that both kinds are always on their way.
+		if (sent+number*31)%100 < l.terms.posts {
 			method = http.MethodPost
 		}
 		id := fmt.Sprintf("%s-%d-%d", l.terms.name, number, sent)
@@ -174,9 +177,7 @@ func (l *load) one(transport *http.Transport, method, id string) {
 	}
 	if problem != "" {
 		l.result.Failures++
-		if method == http.MethodPost {
-			l.result.FailedPosts++
-		}
+		l.result.FailedAs[fmt.Sprintf("%s %d %s", method, outcome.Status, gatewayCode(outcome))]++
 		if len(l.result.Errors) < errorsKept {
 			stamp := start.UTC().Format("15:04:05.000")
 			l.result.Errors = append(l.result.Errors, fmt.Sprintf("%s +%d ms %s %s: %s", stamp, took.Milliseconds(), method, id, problem))
@@ -189,6 +190,15 @@ func (l *load) one(transport *http.Transport, method, id string) {
 	if l.terms.samples {
 		l.result.Samples = append(l.result.Samples, Sample{start.UnixMilli(), outcome.Answer.App})
 	}
+}
+
+// gatewayCode is the code of an answer that a gateway made itself: `spanway: CODE (request ID)`.
+func gatewayCode(outcome Outcome) string {
+	if code, found := strings.CutPrefix(outcome.Text, "spanway: "); found && outcome.Error == "" {
+		code, _, _ = strings.Cut(code, " ")
+		return code
+	}
+	return "?"
 }
 
 // judge says what is wrong with an answer.

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"time"
 )
 
 func main() {
@@ -39,8 +38,9 @@ func main() {
 	}
 }
 
-// getTimeout bounds a control call; a single call through a link may wait for its own deadline.
-const getTimeout = 30 * time.Second
+// getTimeout bounds a control call: the end of a load may wait for enough calls, and then for the
+// last of them.
+const getTimeout = reachWait + 2*callTimeout
 
 func get(url string) error {
 	web := http.Client{Timeout: getTimeout}

@@ -38,6 +38,8 @@ type Answer struct {
 	Proto   string `json:"proto"`
 	ID      string `json:"id"`
 	Trace   string `json:"trace"`
+	// Forwarded is X-Forwarded-For as it arrived, all of it.
+	Forwarded string `json:"forwarded"`
 }
 
 type service struct {
@@ -113,6 +115,7 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(Answer{
 		Pod: s.pod, Cluster: s.cluster, App: s.app, Method: r.Method, Path: r.URL.Path,
 		Proto: r.Proto, ID: id, Trace: r.Header.Get("Traceparent"),
+		Forwarded: strings.Join(r.Header.Values("X-Forwarded-For"), ", "),
 	})
 }
 

@@ -119,10 +119,50 @@ func (c *clients) stopStream(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *stream) run(url, kind string) error {
-	if kind == "websocket" {
+	switch kind {
+	case "websocket":
 		return s.webSocket(url)
+	case "used", "silent":
+		return s.held(url, kind == "used")
 	}
 	return s.grpc(url)
+}
+
+// held keeps a connection, on which a request was made already or nothing was said, and makes a
+// request on it when it is told to end.
+func (s *stream) held(target string, used bool) error {
+	parsed, err := url.Parse(target)
+	if err != nil {
+		return err
+	}
+	conn, err := net.DialTimeout("tcp", parsed.Host+":80", talkTimeout)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	request := func() error {
+		conn.SetDeadline(time.Now().Add(talkTimeout))
+		if _, err := fmt.Fprintf(conn, "GET /held HTTP/1.1\r\nHost: %s\r\n\r\n", parsed.Host); err != nil {
+			return err
+		}
+		answer, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		s.talk.End = answer.Status + ": " + string(body)
+		return err
+	}
+	if used {
+		if err := request(); err != nil {
+			return err
+		}
+	}
+	<-s.stop
+	s.talk.End = ""
+	return request()
 }
 
 // exchangeLines says a line, hears it, and again, until told to end.

@@ -34,6 +34,7 @@ fn report() -> GatewayReport {
                 services: 0,
             },
         ],
+        strangers: vec![("NoCertificate".into(), 4)],
     }
 }
 

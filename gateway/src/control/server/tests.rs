@@ -35,6 +35,12 @@ async fn a_foreign_or_unknown_token_is_refused() {
         let refused = issue(&controller, token).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{token:?}");
     }
+    let counted = controller.metrics.text(0).unwrap();
+    for (reason, count) in [("not_on_the_list", 1), ("not_authenticated", 2)] {
+        let line =
+            format!("spanway_certificates_not_issued_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(counted.contains(&line), "{reason}: {counted}");
+    }
 }
 
 #[tokio::test]

@@ -193,12 +193,20 @@ impl AnswerSource for Answer {
     }
 }
 
-/// A stream that the endpoint has certainly not worked on may be tried again (RFC 9113 8.7).
+/// A stream that the endpoint has certainly not worked on may be tried again (RFC 9113 8.7): one
+/// that it refused, and one that came after the last that it named when it went.
 fn head_error(error: h2::Error) -> ReadError {
-    if error.reason() == Some(Reason::REFUSED_STREAM) || error.is_io() {
+    let refused = error.reason() == Some(Reason::REFUSED_STREAM);
+    let left_out = error.is_remote() && is_farewell(&error);
+    if refused || left_out || error.is_io() {
         return ReadError::Closed;
     }
     read_error(error)
+}
+
+/// Whether a peer that goes away in order has said so: h2 gives that to the streams left out.
+fn is_farewell(error: &h2::Error) -> bool {
+    error.is_go_away() && error.reason() == Some(Reason::NO_ERROR)
 }
 
 impl crate::upstream::pool::Shareable for Session {

@@ -227,8 +227,15 @@ fn renewal_is_due_between_a_half_and_two_thirds_of_a_life() {
 
 #[test]
 fn waits_between_failures_grow_to_a_limit_and_differ_by_chance() {
-    let waits = [1, 2, 3, 7, 8, 1000, u32::MAX].map(|failures| backoff(failures, 1.0).as_millis());
+    let wait = |failures| backoff(failures, None, 1.0).as_millis();
+    let waits = [1, 2, 3, 7, 8, 1000, u32::MAX].map(wait);
     assert_eq!(waits, [500, 1000, 2000, 30_000, 30_000, 30_000, 30_000]);
-    assert_eq!(backoff(1, 0.0), Duration::from_millis(250));
-    assert_eq!(backoff(0, 1.0), Duration::from_millis(500));
+    assert_eq!(backoff(1, None, 0.0), Duration::from_millis(250));
+    assert_eq!(backoff(0, None, 1.0), Duration::from_millis(500));
+}
+
+#[test]
+fn the_nearer_the_end_of_a_certificate_the_shorter_a_wait() {
+    let wait = |left| backoff(1000, Some(Duration::from_secs(left)), 1.0).as_millis();
+    assert_eq!([86_400, 80, 24, 1, 0].map(wait), [30_000, 10_000, 3_000, 500, 500]);
 }

@@ -73,3 +73,23 @@ fn a_certificate_counts_from_its_first_to_its_last_second() {
     };
     assert_eq!([-1, 0, 10, 11].map(at), ["not_yet_valid", "accepted", "accepted", "expired"]);
 }
+
+#[test]
+fn an_authority_that_signs_for_a_foreign_name_is_told_by_its_link() {
+    install();
+    let (west, north) = (Root::new("west"), Root::new("north"));
+    let links = [
+        trust("north", "north", &north, &["spiffe://north/g"]),
+        trust("west", "west", &west, &[WEST]),
+    ];
+    let (peers, _) = Peers::new(&own(), &links);
+    let foreign = leaf_params("spiffe://south/ns/spanway/sa/gateway");
+    let told_by = |root: &Root| {
+        let leaf = root.sign(&foreign).chain.remove(0);
+        let refused = peers.authenticate(&[&leaf], Side::Client, UnixTime::now()).unwrap_err();
+        assert_eq!(refused.reason.label(), "unknown_trust_domain");
+        refused.link.map(|link| link.to_string())
+    };
+    assert_eq!(told_by(&west), Some("west".to_owned()));
+    assert_eq!(told_by(&Root::new("nobody's")), None);
+}
