@@ -1,0 +1,129 @@
+"""Cores, processes and ports of the machine that the comparison runs on."""
+import os
+import pathlib
+import resource
+import subprocess
+import time
+
+PROXY_CORE = 0
+LOAD_CORE = 1
+# Whom the proxies run as: nobody, without a capability.
+NOBODY = 65534
+END_SECONDS = 15
+
+
+class Failure(Exception):
+    """Ends the run; says why in words."""
+
+
+def raise_limits():
+    """As many files as may be: what is started here inherits it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def connections_max():
+    """The limit of connections of all peers: ours, or what files allow where that is less; haproxy
+    wants two for each connection and refuses to start without."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(50_000, (hard - 200) // 2)
+
+
+def listening():
+    """Ports that anybody listens on."""
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
+def refuse_taken(ports):
+    taken = sorted(set(ports) & listening())
+    if taken:
+        raise Failure(f"port {taken[0]} is taken: what listens there would be measured")
+
+
+def until(condition, what, seconds=60.0):
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.01)
+
+
+class Processes:
+    """What was started; all of it ends with the block."""
+
+    def __init__(self, work):
+        self.work = work
+        self.running = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def spawn(self, name, command, core, nobody=True, stdout=None, env=None):
+        prefix = ["taskset", "-c", str(core), "setpriv", "--pdeathsig", "TERM"]
+        if nobody and os.geteuid() == 0:
+            prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
+                       "--bounding-set=-all", "--inh-caps=-all"]
+        errors = open(self.work / f"{name}.err", "ab")
+        process = subprocess.Popen(
+            [*prefix, *map(str, command)], stdin=subprocess.DEVNULL, stderr=errors,
+            stdout=stdout if stdout is not None else errors, start_new_session=True,
+            env={**os.environ, **env} if env else None)
+        errors.close()
+        process.label = name
+        self.running.append(process)
+        return process
+
+    def check(self):
+        """Nobody may have ended by itself."""
+        for process in self.running:
+            if process.poll() is not None:
+                text = (self.work / f"{process.label}.err").read_text(errors="replace")
+                raise Failure(f"{process.label} ended with {process.returncode}: {text[-1500:]}")
+
+    def end(self, process=None):
+        """Asks first: who is killed leaves its children behind."""
+        ending = [process] if process else list(self.running)
+        for one in ending:
+            if one.poll() is None:
+                one.terminate()
+        deadline = time.monotonic() + END_SECONDS
+        # Ours leaves in order, which takes its time; a second signal ends it at once.
+        time.sleep(0.05)
+        for one in ending:
+            if one.poll() is None:
+                one.terminate()
+        for one in ending:
+            try:
+                one.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(one.pid, 9)
+                one.wait()
+            self.running.remove(one)
+
+
+def family(pid):
+    """A process and its children."""
+    pids = [pid]
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            pids += family(int(child))
+    return pids
+
+
+def description():
+    """The machine, in one line."""
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    models = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    return f"{len(models)} × {models[0]}, Linux {os.uname().release}"
