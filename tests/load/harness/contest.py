@@ -34,6 +34,7 @@ class Size:
     seconds: float
     warm: float
     closed: int
+    latency: int
     judged: bool = True
     shared: bool = False
 

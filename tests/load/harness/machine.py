@@ -2,6 +2,7 @@
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import time
 
@@ -9,7 +10,8 @@ PROXY_CORE = 0
 LOAD_CORE = 1
 # Whom the proxies run as: nobody, without a capability.
 NOBODY = 65534
-END_SECONDS = 15
+# A proxy that runs in callgrind writes its counts before it ends.
+END_SECONDS = 40
 
 
 class Failure(Exception):
@@ -95,22 +97,25 @@ class Processes:
     def end(self, process=None):
         """Asks first: who is killed leaves its children behind."""
         ending = [process] if process else list(self.running)
-        for one in ending:
-            if one.poll() is None:
-                one.terminate()
         deadline = time.monotonic() + END_SECONDS
         # Ours leaves in order, which takes its time; a second signal ends it at once.
-        time.sleep(0.05)
+        while any(one.poll() is None for one in ending) and time.monotonic() < deadline:
+            for one in ending:
+                if one.poll() is None:
+                    one.terminate()
+            wait_for(ending, 0.5)
         for one in ending:
             if one.poll() is None:
-                one.terminate()
-        for one in ending:
-            try:
-                one.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(one.pid, 9)
-                one.wait()
+                os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
             self.running.remove(one)
+
+
+def wait_for(processes, seconds):
+    """Until they have ended, at most so long."""
+    end = time.monotonic() + seconds
+    while any(one.poll() is None for one in processes) and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def family(pid):
@@ -120,6 +125,33 @@ def family(pid):
         for child in (task / "children").read_text().split():
             pids += family(int(child))
     return pids
+
+
+def cpu(pids):
+    """CPU ns of all threads of these processes."""
+    total = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            try:
+                total += int((task / "schedstat").read_text().split()[0])
+            except FileNotFoundError:
+                continue  # it ended while we looked
+    return total
+
+
+def settle(pids, what):
+    """Until they do next to nothing: what follows a start is no part of a request."""
+    def still():
+        before = cpu(pids)
+        time.sleep(0.3)
+        return cpu(pids) - before < 5_000_000
+    until(still, f"{what} comes to rest", 120)
+
+
+def pss(pids):
+    """Proportional memory in KB."""
+    text = "".join(pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
 
 def description():

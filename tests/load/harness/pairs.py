@@ -1,6 +1,6 @@
 """Starts pairs of gateways: plain in, mutual TLS between them, plain out."""
 from . import spanway
-from .machine import PROXY_CORE, until
+from .machine import PROXY_CORE, settle, until
 from .proxies import ENDPOINTS, Proxy, World
 
 # Of the far gateways; the near ones have the ports of single proxies.
@@ -15,7 +15,9 @@ class PairWorld(World):
     def start(self, name):
         kind = name.split("-")[0]
         near, far = getattr(self, f"start_{kind}")(name)
-        return Proxy(name, [near, far], plain=NEAR[name] if kind != "spanway" else self.port)
+        pair = Proxy(name, [near, far], plain=NEAR[name] if kind != "spanway" else self.port)
+        settle(pair.pids(), name)
+        return pair
 
     def near_values(self, name):
         target = f"127.0.0.1:{FAR[name]}"

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from . import spanway
-from .machine import LOAD_CORE, PROXY_CORE, Failure, connections_max, family, listening, until
+from .machine import LOAD_CORE, PROXY_CORE, Failure, connections_max, family, listening, settle, until
 from .template import fill
 
 PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
@@ -63,11 +63,20 @@ class World:
         endpoints = [{"index": index, "endpoint": f"{address}:{port}", "address": address, "port": port}
                      for index, (address, port) in enumerate(ENDPOINTS)]
         return {
-            "limit": connections_max(), "work": self.work, "certs": self.setup.certs, "route": self.routes(), "endpoint": endpoints,
-            "plain": base + PLAIN, "tls": base + TLS, "metrics": base + METRICS}
+            "limit": connections_max(), "work": self.work, "certs": self.setup.certs,
+            "route": self.routes(), "endpoint": endpoints, "plain": base + PLAIN, "tls": base + TLS, "metrics": base + METRICS}
+
+    def prefix(self, _name):
+        """What a proxy runs in."""
+        return []
+
+    def spawn(self, name, command):
+        return self.processes.spawn(name, [*self.prefix(name), *command], PROXY_CORE)
 
     def start(self, name):
-        return getattr(self, f"start_{name}")()
+        proxy = getattr(self, f"start_{name}")()
+        settle(proxy.pids(), name)
+        return proxy
 
     def configure(self, template, values, target=None):
         path = self.work / (target or template)
@@ -91,15 +100,15 @@ class World:
     def start_haproxy(self):
         values = self.values("haproxy") | self.haproxy_values("proto h2" if self.job.grpc else "")
         config = self.configure("haproxy.cfg", values)
-        return self.started("haproxy", self.processes.spawn("haproxy", ["haproxy", "-db", "-f", config], PROXY_CORE))
+        return self.started("haproxy", self.spawn("haproxy", ["haproxy", "-db", "-f", config]))
 
     def start_nginx(self):
         values = self.values("nginx") | {"access_log": "off", "log_fields": "''", "modules": ""}
         forward = (PEERS / "nginx-forward.conf").read_text()
         (self.work / "nginx-forward.conf").write_text(forward)
         config = self.configure("nginx.conf", values)
-        return self.started("nginx", self.processes.spawn(
-            "nginx", ["nginx", "-e", self.work / "nginx.log", "-p", self.work, "-c", config], PROXY_CORE))
+        command = ["nginx", "-e", self.work / "nginx.log", "-p", self.work, "-c", config]
+        return self.started("nginx", self.spawn("nginx", command))
 
     def envoy_command(self, config):
         return [self.setup.envoy, "-c", config, "--disable-hot-restart", "--concurrency", "1", "-l", "error"]
@@ -108,7 +117,7 @@ class World:
         protocol = "http2_protocol_options" if self.job.grpc else "http_protocol_options"
         values = self.values("envoy") | {"access_log": "[]", "upstream_protocol": protocol, "upstream_tls": ""}
         config = self.configure("envoy.yaml", values)
-        return self.started("envoy", self.processes.spawn("envoy", self.envoy_command(config), PROXY_CORE))
+        return self.started("envoy", self.spawn("envoy", self.envoy_command(config)))
 
     def start_spanway(self):
         folder = self.work / "objects"
@@ -120,7 +129,8 @@ class World:
         spanway.write(folder, files)
         base = BASES["spanway"]
         process = spanway.start(
-            self.processes, self.setup.spanway, folder, "near", base, workers=self.job.workers)
+            self.processes, self.setup.spanway, folder, "spanway", base, workers=self.job.workers,
+            prefix=self.prefix("spanway"))
         self.listens("spanway", [base + 1])
         plain, tls = (spanway.port(base, "bench/web", number) for number in (80, 443))
         self.listens("spanway", [plain, tls])

@@ -115,10 +115,10 @@ def write(folder, files):
         os.chown(folder, NOBODY, NOBODY)
 
 
-def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None):
+def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None, prefix=()):
     """Starts a gateway with its controller. It has the ports `base` to `base + 49`."""
     command = [
-        binary, "run", "--dir", folder, "--cluster", name, "--trust-domain", f"{name}.example",
+        *prefix, binary, "run", "--dir", folder, "--cluster", name, "--trust-domain", f"{name}.example",
         "--listen", "127.0.0.1", "--link-port", base, "--admin", f"127.0.0.1:{base + 1}",
         "--control-listen", f"127.0.0.1:{base + 2}", "--control-advertise", f"127.0.0.1:{base + 2}",
         "--health", f"127.0.0.1:{base + 3}", "--pod-uid", name, "--pod-ips", "127.0.0.1",
@@ -130,7 +130,7 @@ def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, wor
 
 def ask(base, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{base + 1}{path}", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{base + 1}{path}", timeout=30) as answer:
             return answer.read().decode()
     except (urllib.error.URLError, OSError):
         return ""

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::bulk::{Bulk, Kind};
 use super::http2;
 use super::lane::{Fresh, Job, Kept, Lane, Stream};
 use super::request::{Fields, Request, Requests};
@@ -35,6 +36,12 @@ enum Carrier {
     Http2,
     /// HTTP/2 streams with gRPC calls.
     Grpc,
+    /// Kept connections with a mebibyte in each answer.
+    Down,
+    /// The same in each request.
+    Up,
+    /// The same behind a ClientHello that nobody answers.
+    Through,
 }
 
 /// What to send, where, how often.
@@ -126,6 +133,11 @@ impl Plan {
     /// Writes a request as HTTP/1.1.
     pub(crate) fn write(&self, request: Request, into: &mut Vec<u8>) {
         self.requests.borrow().write(request, into);
+    }
+
+    /// The head of a request with a large body, or for one.
+    pub(crate) fn large_head(&self, request: Request, up: bool) -> Vec<u8> {
+        self.requests.borrow().large(request, up)
     }
 
     /// Which fields the requests carry.
@@ -246,8 +258,8 @@ async fn settled(plan: &Plan) {
 /// Opens all connections.
 async fn open(plan: &Rc<Plan>, options: &Options) -> anyhow::Result<()> {
     let alpn = match options.carrier {
-        Carrier::Kept | Carrier::Fresh => "http/1.1",
         Carrier::Http2 | Carrier::Grpc => "h2",
+        _ => "http/1.1",
     };
     let tls = options.tls.as_deref().map(|dir| Tls::new(dir, &options.name, alpn)).transpose()?;
     let mut lanes: Vec<Rc<dyn Lane>> = Vec::new();
@@ -257,6 +269,15 @@ async fn open(plan: &Rc<Plan>, options: &Options) -> anyhow::Result<()> {
             Carrier::Kept => {
                 let lane = Kept::open(plan, number, options.to, tls.as_ref()).await;
                 lanes.push(lane.with_context(failed)?);
+            }
+            Carrier::Down | Carrier::Up | Carrier::Through => {
+                let kind = match options.carrier {
+                    Carrier::Down => Kind::Down,
+                    Carrier::Up => Kind::Up,
+                    _ => Kind::Through,
+                };
+                let lane = Bulk::open(number, options.to, kind, tls.as_ref()).await;
+                lanes.push(Rc::new(lane.with_context(failed)?));
             }
             Carrier::Fresh => {
                 lanes.push(Rc::new(Fresh { index: number, to: options.to, tls: tls.clone() }));

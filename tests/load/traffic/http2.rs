@@ -8,9 +8,10 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request as HttpRequest};
 use tokio::task::spawn_local;
 
+use super::hold::pause;
 use super::lane::from;
 use super::request::{Fields, Request, SMALL};
-use super::wire::{Tls, dial, dial_tls};
+use super::wire::{Tls, dial, dial_narrow, dial_tls};
 
 /// The message of a gRPC call: some fields of a usual request.
 const MESSAGE: [u8; SMALL] = [b'm'; SMALL];
@@ -95,6 +96,30 @@ async fn collect(mut body: RecvStream) -> Result<(BytesMut, Option<HeaderMap>), 
         bytes.put(data);
     }
     Ok((bytes, body.trailers().await?))
+}
+
+/// Asks for a large body on a connection of its own and takes it in sips.
+pub(crate) async fn sip(number: usize, to: SocketAddr, request: Request) -> anyhow::Result<()> {
+    let tcp = dial_narrow(from(number), to).await?;
+    let (requests, connection) = client::handshake(tcp).await?;
+    spawn_local(connection);
+    let uri = format!("http://{}/b/{:010}", request.host(), request.number);
+    let head = HttpRequest::builder().uri(uri);
+    let head = head.header("x-bench-remove", "secret").header("x-bench-keep", "yes").body(())?;
+    let (answer, _) = requests.ready().await?.send_request(head, true)?;
+    let mut body = answer.await?.into_body();
+    spawn_local(async move {
+        let mut owed = 0;
+        while let Some(Ok(data)) = body.data().await {
+            owed += data.len();
+            while owed > 0 {
+                let taken = pause().await.min(owed);
+                owed -= taken;
+                let _given = body.flow_control().release_capacity(taken);
+            }
+        }
+    });
+    Ok(())
 }
 
 /// A message as gRPC frames it: not compressed, then its length.

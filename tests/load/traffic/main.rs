@@ -2,11 +2,14 @@
 //! certificates of both. It has to cost less than the proxies that it measures: one thread, one
 //! write a request, and answers of a fixed form.
 
+mod bulk;
 mod certs;
 mod drive;
 mod head;
+mod hold;
 mod http2;
 mod lane;
+mod relay;
 mod request;
 mod sample;
 mod tally;
@@ -36,6 +39,10 @@ enum What {
     Upstream(upstream::Options),
     /// Sends requests at a rate, or as fast as they are answered, and prints one JSON object.
     Client(drive::Options),
+    /// Holds connections and says `ready`.
+    Hold(hold::Options),
+    /// Keeps every byte for a while.
+    Relay(relay::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,5 +54,7 @@ fn main() -> anyhow::Result<()> {
         What::Certs { dir } => certs::write(&dir),
         What::Upstream(options) => local.block_on(&runtime, upstream::run(options)),
         What::Client(options) => local.block_on(&runtime, drive::run(options)),
+        What::Hold(options) => local.block_on(&runtime, hold::run(options)),
+        What::Relay(options) => local.block_on(&runtime, relay::run(options)),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::bulk::LARGE;
+
 /// Routes of every proxy: `h0000.bench.example` and so on.
 pub(crate) const HOSTS: u64 = 1000;
 /// Length of a small answer's body.
@@ -140,6 +142,22 @@ impl Requests {
         }
         into.extend_from_slice(&digits);
         into.extend_from_slice(&self.tails[usize::try_from(request.host).unwrap_or_default()]);
+    }
+}
+
+impl Requests {
+    /// The head of a request with a large body, or for one.
+    pub(crate) fn large(&self, request: Request, up: bool) -> Vec<u8> {
+        let (method, place) = if up { ("POST", 'u') } else { ("GET", 'b') };
+        let length = if up { format!("content-length: {LARGE}\r\n") } else { String::new() };
+        format!(
+            "{method} /{place}/{:010} HTTP/1.1\r\nhost: {}\r\n{}{length}x-bench-remove: secret\r\n\
+             x-bench-keep: yes\r\n\r\n",
+            request.number,
+            request.host(),
+            self.fields.text()
+        )
+        .into_bytes()
     }
 }
 

@@ -46,3 +46,22 @@ impl Ticks {
         Ok(self.began + TICK * self.seen)
     }
 }
+
+/// Waits until then.
+pub(crate) async fn until(at: Instant) -> anyhow::Result<()> {
+    let left = at.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Ok(());
+    }
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+    let value = Timespec {
+        tv_sec: i64::try_from(left.as_secs())?,
+        tv_nsec: i64::from(left.subsec_nanos()),
+    };
+    let once = Itimerspec { it_interval: Timespec::default(), it_value: value };
+    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
+    let mut timer = Receiver::from_file_unchecked(File::from(timer))?;
+    timer.read_exact(&mut [0; 8]).await?;
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The endpoints: they check the head of every request and say in the answer whose it is.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
+use super::bulk;
 use super::head::{self, Head};
 use super::http2;
 use super::request::SMALL;
@@ -24,6 +26,12 @@ use super::request::SMALL;
 const HEAD_MAX: usize = 16 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// The head of every right answer, without the number of bytes at its end.
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nserver: upstream\r\n\
+date: Wed, 25 Nov 2026 12:00:00 GMT\r\ncontent-type: text/plain\r\nx-bench-secret: upstream\r\n\
+content-length: ";
+/// Bytes of a large body that are read at once.
+const READ: usize = 256 * 1024;
 /// What HTTP/2 connections begin with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -36,6 +44,9 @@ pub(crate) struct Options {
     /// Heads come as the load sent them: nobody between reads them.
     #[arg(long)]
     raw: bool,
+    /// Reads a ClientHello and answers each byte behind it with a large body.
+    #[arg(long)]
+    through: bool,
     /// Speaks TLS with the certificate of this folder.
     #[arg(long)]
     tls: Option<PathBuf>,
@@ -46,6 +57,7 @@ pub(crate) struct Options {
 struct Endpoint {
     number: usize,
     raw: bool,
+    through: bool,
     tls: Option<TlsAcceptor>,
 }
 
@@ -59,7 +71,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
-        let endpoint = Endpoint { number, raw: options.raw, tls: tls.clone() };
+        let (raw, through, tls) = (options.raw, options.through, tls.clone());
+        let endpoint = Endpoint { number, raw, through, tls };
         spawn_local(accept(listener, endpoint));
     }
     std::future::pending().await
@@ -87,6 +100,11 @@ async fn accept(listener: TcpListener, endpoint: Endpoint) {
 }
 
 async fn serve(tcp: TcpStream, endpoint: Endpoint) {
+    if endpoint.through {
+        // A client that leaves ends it.
+        let _left = bulk::answer_through(tcp).await;
+        return;
+    }
     if let Some(tls) = &endpoint.tls {
         // Who does not finish a handshake gets no answer, which the load notices.
         let Ok(stream) = tls.accept(tcp).await else { return };
@@ -105,8 +123,13 @@ async fn serve_http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, endpoint: 
     while let Ok(read) = stream.read_buf(&mut buffer).await {
         let mut taken = 0;
         while let Some(end) = memchr::memmem::find(&buffer[taken..], b"\r\n\r\n") {
-            answer(&buffer[taken..taken + end], endpoint, &mut out);
+            let head = &buffer[taken..taken + end];
             taken += end + 4;
+            let Some(large) = answer(head, endpoint, &mut out) else { continue };
+            let rest = buffer.split_off(taken);
+            if exchange(&mut stream, large, &mut out, rest).await.is_err() {
+                return;
+            }
         }
         buffer.drain(..taken);
         let written = stream.write_all(&out).await;
@@ -117,15 +140,67 @@ async fn serve_http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, endpoint: 
     }
 }
 
-fn answer(bytes: &[u8], endpoint: &Endpoint, out: &mut Vec<u8>) {
+/// A large body on its way.
+enum Large {
+    /// It is sent behind the head.
+    Down,
+    /// So many bytes come.
+    Up(usize),
+}
+
+/// Sends or takes in a large body; nothing else is on its way meanwhile.
+async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    large: Large,
+    out: &mut Vec<u8>,
+    first: Vec<u8>,
+) -> io::Result<()> {
+    match large {
+        Large::Down => {
+            stream.write_all(out).await?;
+            stream.write_all(&bulk::BODY).await?;
+        }
+        Large::Up(length) => {
+            let mut at = first.len();
+            let mut right = bulk::BODY.starts_with(&first);
+            let mut buffer = vec![0; READ];
+            while at < length {
+                let read = stream.read(&mut buffer).await?;
+                right &= read > 0 && bulk::BODY.get(at..at + read) == Some(&buffer[..read]);
+                at += read;
+                if !right {
+                    return Err(io::Error::other("not the body that was sent"));
+                }
+            }
+            stream.write_all(out).await?;
+        }
+    }
+    out.clear();
+    Ok(())
+}
+
+/// Writes an answer, or the head of a large one.
+fn answer(bytes: &[u8], endpoint: &Endpoint, out: &mut Vec<u8>) -> Option<Large> {
     let checked = if endpoint.raw { head::raw(bytes) } else { head::check(bytes) };
     match checked {
         Ok(head) => {
-            out.extend_from_slice(
-                b"HTTP/1.1 200 OK\r\nserver: upstream\r\ndate: Wed, 25 Nov 2026 12:00:00 GMT\r\n\
-                  content-type: text/plain\r\nx-bench-secret: upstream\r\ncontent-length: 128\r\n\r\n",
-            );
-            body(&head, endpoint.number, out);
+            let large = match head.path.get(1) {
+                Some(b'b') => Some(Large::Down),
+                Some(b'u') => Some(Large::Up(head.length)),
+                _ => None,
+            };
+            let length: &[u8] = match large {
+                None => b"128",
+                Some(Large::Down) => b"1048576",
+                Some(Large::Up(_)) => b"0",
+            };
+            out.extend_from_slice(ANSWER);
+            out.extend_from_slice(length);
+            out.extend_from_slice(b"\r\n\r\n");
+            if large.is_none() {
+                body(&head, endpoint.number, out);
+            }
+            return large;
         }
         Err(reason) => {
             let text = format!("{reason}\n{}", String::from_utf8_lossy(bytes));
@@ -134,6 +209,7 @@ fn answer(bytes: &[u8], endpoint: &Endpoint, out: &mut Vec<u8>) {
             out.extend_from_slice(text.as_bytes());
         }
     }
+    None
 }
 
 /// `/r/0000000001 h0000.bench.example e00` and so many dots that it is as long as all others.

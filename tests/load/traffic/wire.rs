@@ -18,6 +18,9 @@ use tokio_rustls::TlsConnector;
 /// Bytes that are read at once.
 const READ: usize = 16 * 1024;
 
+/// What the kernel takes in for a client that reads slowly.
+const NARROW: u32 = 16 * 1024;
+
 /// TLS as every proxy of a row gets it: 1.3, AES-128-GCM, X25519, a client certificate, and no
 /// session taken up again.
 #[derive(Clone)]
@@ -48,12 +51,27 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// What a handshake needs.
+    pub(crate) fn parts(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
+        (Arc::clone(&self.config), self.name.clone())
+    }
+}
+
 /// Connects from this address.
 pub(crate) async fn dial(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Many addresses with many ports each: the kernel may choose the port late.
     socket.bind(SocketAddr::new(from, 0))?;
     socket.set_nodelay(true)?;
+    socket.connect(to).await
+}
+
+/// The same for who reads slowly: the kernel takes in little in its place.
+pub(crate) async fn dial_narrow(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(NARROW)?;
+    socket.bind(SocketAddr::new(from, 0))?;
     socket.connect(to).await
 }
 
