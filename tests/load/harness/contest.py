@@ -80,7 +80,8 @@ class Contest:
             for name in self.order(number):
                 results["closed", name] = self.measure(name)
         busy = 2.0 if self.size.shared else load.BUSY_MAX
-        reasons = [f"{rate} {name}: {why}" for (rate, name), result in results.items()
+        # Whether answers are right is seen at any speed.
+        reasons = self.size.judged and [f"{rate} {name}: {why}" for (rate, name), result in results.items()
                    if (why := result.void(rate != "closed", busy))]
         if reasons:
             self.void.append(reasons[0])

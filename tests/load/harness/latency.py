@@ -23,6 +23,8 @@ class Latency:
             connections=self.constants["connections"], **self.options)
 
     def void(self, results):
+        if not self.context.size.judged:
+            return None
         busy = 2.0 if self.context.size.shared else load.BUSY_MAX
         for name, result in results.items():
             why = result.void(True, busy)

@@ -62,7 +62,7 @@ def measure(setup, proxy, *, tls=False, rate=None, seconds=1.5, warm=0.4, watch=
     command += ["--tls", setup.certs] if tls else []
     command += ["--rate", int(rate)] if rate else []
     for name, value in options.items():
-        command += [f"--{name.replace('_', '-')}", value]
+        command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [value])
     command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", *command]
     try:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=PATIENCE_SECONDS)

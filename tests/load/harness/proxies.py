@@ -47,9 +47,9 @@ class World:
     def routes(self):
         return [{"route": f"r{number:04}", "host": f"h{number:04}.bench.example"} for number in range(self.job.routes)]
 
-    def upstream(self):
-        listen = ",".join(f"{address}:{port}" for address, port in ENDPOINTS)
-        self.processes.spawn("upstream", [self.setup.load, "upstream", "--listen", listen], LOAD_CORE, nobody=False)
+    def upstream(self, *flags, endpoints=ENDPOINTS):
+        listen = ",".join(f"{address}:{port}" for address, port in endpoints)
+        self.processes.spawn("upstream", [self.setup.load, "upstream", "--listen", listen, *flags], LOAD_CORE, nobody=False)
         self.listens("the endpoints", [UPSTREAM_PORT])
 
     def listens(self, who, ports):
@@ -74,8 +74,11 @@ class World:
         return self.processes.spawn(name, [*self.prefix(name), *command], PROXY_CORE)
 
     def start(self, name):
-        proxy = getattr(self, f"start_{name}")()
-        settle(proxy.pids(), name)
+        return self.rested(getattr(self, f"start_{name}")())
+
+    def rested(self, proxy):
+        """What follows a start is no part of a request."""
+        settle(proxy.pids(), proxy.name)
         return proxy
 
     def configure(self, template, values, target=None):

@@ -2,11 +2,14 @@
 import contextlib
 import tomllib
 
-from . import contest, instructions, latency, setup
+from . import alone as single
+from . import contest, instructions, latency, links, setup, tails
+from .bulk import Bulk
 from .contest import Contest, Versus
 from .machine import Processes, refuse_taken
 from .pairs import PORTS as PAIR_PORTS, PairWorld
 from .proxies import BASES, PEERS, UPSTREAM_PORT, Job, World
+from .streams import SniWorld, TcpPairWorld
 
 CONSTANTS = tomllib.loads((PEERS / "rows.toml").read_text())
 GENERAL = CONSTANTS["general"]
@@ -37,24 +40,135 @@ def http_row(name, versus, peers=ALL, job=None, **options):
     return run
 
 
-def pair_row(name, versus, peers, **options):
+@contextlib.contextmanager
+def pair_world(context, name, peers, kind=PairWorld, flags=()):
+    """Pairs of gateways that run, by name."""
+    refuse_taken([UPSTREAM_PORT, *PAIR_PORTS])
+    with Processes(context.folder(name)) as processes:
+        world = kind(context.setup, processes, Job(routes=GENERAL["routes"]))
+        world.upstream(*flags)
+        yield {peer: world.start(peer) for peer in peers if "envoy" not in peer or context.setup.envoy}
+
+
+def pair_row(name, versus, peers, kind=PairWorld, upstream=(), **options):
     """A row of two gateways, one behind the other; both count."""
     def run(context):
         constants = CONSTANTS[name]
-        refuse_taken([UPSTREAM_PORT, *PAIR_PORTS])
-        with Processes(context.folder(name)) as processes:
-            world = PairWorld(context.setup, processes, Job(routes=GENERAL["routes"]))
-            world.upstream()
-            proxies = {peer: world.start(peer) for peer in peers if "envoy" not in peer or context.setup.envoy}
-            flags = {"connections": constants["connections"], **options}
+        flags = {"connections": constants["connections"], **options}
+        with pair_world(context, name, peers, kind, upstream) as proxies:
             race = Contest(context.setup, name, proxies, versus, context.size, context.say, constants.get("low"), flags)
             return race.run(GENERAL["high"])
     return run
 
 
+def pair_bulk_row(context):
+    best = Versus("best pair", PAIRS[1:], 1.0, 1.15)
+    figures = []
+    with pair_world(context, "cb", PAIRS) as proxies:
+        for carrier in ("down", "up"):
+            flags = {"connections": CONSTANTS["cb"]["connections"], "carrier": carrier}
+            race = Bulk(context.setup, f"cb.{carrier}", proxies, [best], context.size, context.say, flags)
+            figures += race.run(None)
+    return figures
+
+
+@contextlib.contextmanager
+def sni_world(context, name, peers):
+    refuse_taken(PORTS)
+    with Processes(context.folder(name)) as processes:
+        world = SniWorld(context.setup, processes, Job(routes=GENERAL["routes"]))
+        world.upstream("--through")
+        yield {peer: world.start(peer) for peer in peers}
+
+
+def passthrough_row(context):
+    versus = [Versus("haproxy", ("haproxy", "haproxy-splice"), 1.0), Versus("haproxy-copy", ("haproxy",), None, 2.5)]
+    figures = []
+    with sni_world(context, "d", ("spanway", "haproxy", "haproxy-splice")) as proxies:
+        for count in CONSTANTS["d"]["connections"]:
+            flags = {"connections": count, "carrier": "through", "name": "h0007.bench.example"}
+            race = Bulk(context.setup, f"d.{count}", proxies, versus, context.size, context.say, flags | TLS)
+            figures += race.run(None)
+    return figures
+
+
+def hello_row(context):
+    flags = {"connections": CONSTANTS["dn"]["connections"], "carrier": "hello", "name": "h0007.bench.example"}
+    with sni_world(context, "dn", ("spanway", "nginx", "haproxy")) as proxies:
+        race = Contest(context.setup, "dn", proxies, [Versus("nginx", ("nginx",), 1.3, 1.0)], context.size,
+                       context.say, None, flags | TLS)
+        return race.run(GENERAL["high"])
+
+
 def latency_row(context):
     with http_world(context, "l", ("spanway", "haproxy", "nginx")) as proxies:
         return latency.row(context, proxies, CONSTANTS["l"])
+
+
+def handshakes_row(context):
+    with http_world(context, "lh", ("spanway", "haproxy")) as proxies:
+        return tails.handshakes_row(context, proxies, CONSTANTS["lh"])
+
+
+def changes_row(context):
+    constants = CONSTANTS["lc"]
+    table = constants["table"] if context.size.judged else 1000
+    with alone(context, "lc", tails.ChangingWorld, Job(routes=table)) as world:
+        return tails.changes_row(context, world, world.start("spanway"), constants)
+
+
+@contextlib.contextmanager
+def alone(context, name, kind=World, job=None, upstream=()):
+    """A world without peers."""
+    refuse_taken([*PORTS, *PAIR_PORTS])
+    with Processes(context.folder(name)) as processes:
+        world = kind(context.setup, processes, job or Job(routes=GENERAL["routes"]))
+        world.upstream(*upstream)
+        yield world
+
+
+def memory_row(context):
+    with alone(context, "m", MemoryWorld) as world:
+        return single.memory_row(context, world.start("spanway"), CONSTANTS["m"])
+
+
+def start_row(context):
+    with alone(context, "k") as world:
+        return single.start_row(context, world, CONSTANTS["k"])
+
+
+def slow_row(context):
+    with alone(context, "s") as world:
+        return single.slow_row(context, world.start("spanway"), CONSTANTS["s"])
+
+
+def ports_row(context):
+    refuse_taken(range(links.MANY_PORTS[0], links.MANY_PORTS[1] + 1))
+    ports = CONSTANTS["mp"]["ports"] if context.size.judged else links.SERVICES_OF
+    found = []
+    for workers in (1, 8):
+        with alone(context, f"mp-{workers}", links.PortsWorld) as world:
+            found.append(single.mirrored_ports(context, world, workers, ports))
+    return single.ports_figures(context, *found)
+
+
+def distance_row(context):
+    with alone(context, "nl", links.FarWorld, upstream=("--raw",)) as world:
+        return links.distance_row(context, world, CONSTANTS["nl"])
+
+
+def workers_row(context):
+    constants = CONSTANTS["u"]
+    count = constants["endpoints"] if context.size.judged else 20
+    endpoints = [(f"127.0.{2 + at // 250}.{1 + at % 250}", UPSTREAM_PORT) for at in range(count)]
+    found = []
+    for workers in (1, 8):
+        refuse_taken(PAIR_PORTS)
+        with Processes(context.folder(f"u-{workers}")) as processes:
+            world = links.ManyEndpoints(context.setup, processes, Job(workers=workers), endpoints)
+            world.upstream("--raw", endpoints=endpoints)
+            found.append(links.connections(context, world, constants))
+    return links.workers_figures(context, *found)
 
 
 def instructions_row(context):
@@ -64,6 +178,7 @@ def instructions_row(context):
     return instructions.row(context, ("spanway", "haproxy", "nginx"))
 
 
+TLS = {"tls": True}
 PAIRS = ("spanway", "haproxy", "haproxy-tcp", "envoy-h1", "envoy-h2")
 ROWS = {
     "a": http_row("a", [Versus("best", BEST, 1.0, 0.8), Versus("envoy", ("envoy",), 0.4)]),
@@ -81,6 +196,20 @@ ROWS = {
                   ("spanway", "haproxy", "envoy"), tls=True, carrier="http2"),
     "g": http_row("g", [Versus("envoy", ("envoy",), 0.6), Versus("haproxy", ("haproxy",), None, 1.1)],
                   ("spanway", "haproxy", "envoy"), Job(routes=GENERAL["routes"], grpc=True), carrier="grpc"),
+    "cb": pair_bulk_row,
+    "dn": hello_row,
+    "d": passthrough_row,
+    "n": pair_row("n", [
+        Versus("haproxy pair", ("haproxy-tcp",), 0.5), Versus("envoy pair", ("envoy-tcp",), 1.0, 0.8)],
+        ("spanway", "haproxy-tcp", "envoy-tcp"), TcpPairWorld, ("--raw",), carrier="fresh", raw=True),
+    "m": memory_row,
+    "nl": distance_row,
+    "s": slow_row,
+    "lc": changes_row,
+    "lh": handshakes_row,
+    "mp": ports_row,
+    "k": start_row,
+    "u": workers_row,
 }
 
 

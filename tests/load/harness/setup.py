@@ -58,12 +58,16 @@ def envoy():
     return binary
 
 
-def build():
-    """Our two binaries."""
-    for arguments in (["-p", "spanway"], ["-p", "spanway-tests", "--bin", "load"]):
-        subprocess.run(["cargo", "build", "--release", "--quiet", *arguments], cwd=ROOT, check=True)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
-    return target / "spanway", target / "load"
+def build(release):
+    """Our two binaries. Whether it works is seen without optimisation, which tests have built."""
+    if release:
+        for arguments in (["-p", "spanway"], ["-p", "spanway-tests", "--bin", "load"]):
+            subprocess.run(["cargo", "build", "--release", "--quiet", *arguments], cwd=ROOT, check=True)
+    else:
+        subprocess.run(["cargo", "build", "--workspace", "--bins", "--quiet"], cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    folder = target / ("release" if release else "debug")
+    return folder / "spanway", folder / "load"
 
 
 def version(command):

@@ -66,6 +66,28 @@ endpoints:
 {listed}"""
 
 
+# A Gateway that passes TLS through.
+PASSTHROUGH = """apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web, namespace: bench}
+spec:
+  gatewayClassName: spanway
+  listeners:
+  - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}
+"""
+
+
+def tls_route(name, host, backend):
+    return f"""apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {{name: {name}, namespace: bench}}
+spec:
+  parentRefs: [{{name: web}}]
+  hostnames: ["{host}"]
+  rules: [{{backendRefs: [{{name: {backend}, port: 80}}]}}]
+"""
+
+
 def export(name):
     return f"""apiVersion: multicluster.x-k8s.io/v1beta1
 kind: ServiceExport
@@ -82,6 +104,29 @@ spec:
   trustDomain: {name}.example
   bundle: |
 {indent(bundle, 4)}  import: {{rules: [{{name: "{{service}}"}}]}}
+"""
+
+
+def service_of(name, numbers):
+    """A service with many TCP ports."""
+    ports = "".join(f"  - {{name: p{number}, port: {number}, appProtocol: tcp}}\n" for number in numbers)
+    return f"""apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: bench}}
+spec:
+  ports:
+{ports}"""
+
+
+def slices_of(name, numbers, address, port):
+    """All of its ports lead to one endpoint."""
+    ports = "".join(f"- {{name: p{number}, port: {port}, protocol: TCP}}\n" for number in numbers)
+    return f"""apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}-1, namespace: bench, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+ports:
+{ports}endpoints: [{{addresses: ["{address}"], conditions: {{ready: true}}}}]
 """
 
 
@@ -115,14 +160,16 @@ def write(folder, files):
         os.chown(folder, NOBODY, NOBODY)
 
 
-def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None, prefix=()):
-    """Starts a gateway with its controller. It has the ports `base` to `base + 49`."""
+def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None, prefix=(),
+          ports=None):
+    """Starts a gateway with its controller. It has the ports `base` to `base + 49`, or more."""
+    first, last = ports or (base + 10, base + 49)
     command = [
         *prefix, binary, "run", "--dir", folder, "--cluster", name, "--trust-domain", f"{name}.example",
         "--listen", "127.0.0.1", "--link-port", base, "--admin", f"127.0.0.1:{base + 1}",
         "--control-listen", f"127.0.0.1:{base + 2}", "--control-advertise", f"127.0.0.1:{base + 2}",
         "--health", f"127.0.0.1:{base + 3}", "--pod-uid", name, "--pod-ips", "127.0.0.1",
-        "--ports", f"{base + 10}-{base + 49}", "--workers", workers,
+        "--ports", f"{first}-{last}", "--workers", workers,
         # The chart's; nobody waits for the end of a run.
         "--leave", "10s", "--settle", "3s", "--drain", "20s", "--certificate-life", "24h"]
     return processes.spawn(name, command + (["--access-log"] if log else []), core, stdout=stdout)

@@ -13,6 +13,7 @@ use tokio::task::spawn_local;
 
 use super::drive::Plan;
 use super::lane::{Job, Lane, from};
+use super::request::SMALL;
 use super::wire::{Tls, dial};
 
 /// Length of a large body.
@@ -21,6 +22,11 @@ pub(crate) const LARGE: usize = 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
 /// Bytes that are read at once: as many as a socket holds, so that the load costs little.
 const READ: usize = 256 * 1024;
+
+/// Asks the endpoint behind a passthrough for a large body.
+const WISH_LARGE: u8 = b'+';
+/// Asks it for a small one.
+const WISH_SMALL: u8 = b'.';
 
 /// A large body; no part of it looks like the next.
 pub(crate) static BODY: LazyLock<Arc<[u8]>> = LazyLock::new(|| {
@@ -64,14 +70,54 @@ impl Bulk {
     ) -> io::Result<Self> {
         let mut stream = dial(from(index), to).await?;
         if let Some(tls) = tls {
-            let mut hello = Vec::new();
-            let (config, name) = tls.parts();
-            let mut session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-            session.write_tls(&mut hello)?;
-            stream.write_all(&hello).await?;
+            stream.write_all(&hello(tls)?).await?;
         }
         Ok(Self { index, kind, stream: Rc::new(RefCell::new(Some(stream))) })
     }
+}
+
+/// A ClientHello, which is all that a passthrough reads.
+fn hello(tls: &Tls) -> io::Result<Vec<u8>> {
+    let mut hello = Vec::new();
+    let (config, name) = tls.parts();
+    let mut session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+    session.write_tls(&mut hello)?;
+    Ok(hello)
+}
+
+/// A new connection through a passthrough for each request: a ClientHello, and a small answer.
+pub(crate) struct Hello {
+    /// Its place among the lanes.
+    pub(crate) index: usize,
+    /// Where it connects to.
+    pub(crate) to: SocketAddr,
+    /// What it asks for.
+    pub(crate) tls: Tls,
+}
+
+impl Lane for Hello {
+    fn start(&self, plan: &Rc<Plan>, job: Job) {
+        let (plan, index, to, tls) = (Rc::clone(plan), self.index, self.to, self.tls.clone());
+        spawn_local(async move {
+            let number = usize::try_from(job.request.number).unwrap_or_default();
+            let result = greet(number, to, &tls).await;
+            plan.done(
+                Some(index),
+                job,
+                result.map_err(|error| format!("a new connection: {error}")),
+            );
+        });
+    }
+}
+
+async fn greet(number: usize, to: SocketAddr, tls: &Tls) -> io::Result<usize> {
+    let mut stream = dial(from(number), to).await?;
+    let mut wish = hello(tls)?;
+    wish.push(WISH_SMALL);
+    stream.write_all(&wish).await?;
+    let mut got = [0; SMALL];
+    stream.read_exact(&mut got).await?;
+    if BODY.starts_with(&got) { Ok(0) } else { Err(io::Error::other("not the right answer")) }
 }
 
 impl Lane for Bulk {
@@ -98,7 +144,7 @@ async fn exchange(
 ) -> Result<usize, String> {
     let broken = |error: io::Error| format!("a large body: {error}");
     if kind == Kind::Through {
-        stream.write_all(b"+").await.map_err(broken)?;
+        stream.write_all(&[WISH_LARGE]).await.map_err(broken)?;
         return body(stream, Vec::new(), LARGE).await;
     }
     let head = plan.large_head(job.request, kind == Kind::Up);
@@ -146,7 +192,7 @@ fn check(bytes: &[u8], at: usize) -> Result<usize, String> {
     }
 }
 
-/// The endpoint behind a passthrough: reads a ClientHello, then answers each byte with a body.
+/// The endpoint behind a passthrough: reads a ClientHello, then answers each byte with the body that it asks for.
 pub(crate) async fn answer_through(mut stream: TcpStream) -> io::Result<()> {
     let mut record = [0; 5];
     stream.read_exact(&mut record).await?;
@@ -154,7 +200,8 @@ pub(crate) async fn answer_through(mut stream: TcpStream) -> io::Result<()> {
     stream.read_exact(&mut rest).await?;
     let mut wish = [0];
     while stream.read(&mut wish).await? == 1 {
-        stream.write_all(&BODY).await?;
+        let length = if wish[0] == WISH_LARGE { LARGE } else { SMALL };
+        stream.write_all(&BODY[..length]).await?;
     }
     Ok(())
 }

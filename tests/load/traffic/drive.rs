@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::bulk::{Bulk, Kind};
+use super::bulk::{Bulk, Hello, Kind};
 use super::http2;
 use super::lane::{Fresh, Job, Kept, Lane, Stream};
 use super::request::{Fields, Request, Requests};
@@ -42,6 +42,8 @@ enum Carrier {
     Up,
     /// The same behind a ClientHello that nobody answers.
     Through,
+    /// New connections with a ClientHello that nobody answers, and a small answer.
+    Hello,
 }
 
 /// What to send, where, how often.
@@ -278,6 +280,10 @@ async fn open(plan: &Rc<Plan>, options: &Options) -> anyhow::Result<()> {
                 };
                 let lane = Bulk::open(number, options.to, kind, tls.as_ref()).await;
                 lanes.push(Rc::new(lane.with_context(failed)?));
+            }
+            Carrier::Hello => {
+                let tls = tls.clone().context("a ClientHello wants --tls")?;
+                lanes.push(Rc::new(Hello { index: number, to: options.to, tls }));
             }
             Carrier::Fresh => {
                 lanes.push(Rc::new(Fresh { index: number, to: options.to, tls: tls.clone() }));
