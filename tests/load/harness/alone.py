@@ -98,11 +98,12 @@ def start_row(context, world, constants):
 def slow_row(context, proxy, constants):
     """Clients that read slowly, and the tail of others meanwhile."""
     figures, pids = [], proxy.pids()
-    count = constants["connections"] if context.size.judged else 50
+    count = constants["slow"] if context.size.judged else 50
     race = Latency(context, {"spanway": proxy}, constants)
     for label, what in (("h1", "slow"), ("h2", "slow-http2")):
-        before = pss(pids)
         still = [race.measure("spanway") for _ in range(constants["rounds"])]
+        machine.settle(pids, "the gateway")
+        before = pss(pids)
         with held(context, proxy.plain, what, count):
             time.sleep(constants["fill"] if context.size.judged else 1)
             each = (pss(pids) - before) / count

@@ -4,12 +4,10 @@ import statistics
 from .contest import OURS, Contest
 from .verdict import Figure, of_ratios
 
-LARGE = 1024 * 1024
-
 
 def per_cpu_second(result):
     """Bytes that a second of CPU time carried."""
-    return result.answered * LARGE / (result.cpu / 1e9)
+    return result.bytes / (result.cpu / 1e9)
 
 
 class Bulk(Contest):

@@ -1,5 +1,6 @@
 """Row l: how long requests take at the low rate, from the moment that each was due."""
 from . import load
+from .contest import SMOKE_RATE
 from .verdict import of_value, percentile, pooled
 
 # A round in which the hypervisor took more than this says nothing about a tail.
@@ -18,7 +19,8 @@ class Latency:
     def measure(self, name):
         size = self.context.size
         return load.measure(
-            self.context.setup, self.proxies[name], rate=self.constants["low"], warm=size.warm,
+            self.context.setup, self.proxies[name], warm=size.warm,
+            rate=self.constants["low"] if size.judged else SMOKE_RATE,
             seconds=self.constants["seconds"] if size.judged else size.seconds,
             connections=self.constants["connections"], **self.options)
 

@@ -44,6 +44,21 @@ class FarWorld(PairWorld):
         return near, far
 
 
+class LinkedWorld(PairWorld):
+    """A gateway before local endpoints, with a link to another cluster."""
+
+    def start(self, name):
+        # One route: what a route costs is another figure.
+        near, _ = self.link_clusters(
+            near=[spanway.CLASS, spanway.gateway(self.setup.certs), spanway.service("web"),
+                  spanway.slices("web", ENDPOINTS), spanway.route("r0000", "*.bench.example", "web")],
+            far=[spanway.service("other"), spanway.export("other"), spanway.slices("other", ENDPOINTS)])
+        plain, tls = (spanway.port(NEAR["spanway"], "bench/web", number) for number in (80, 443))
+        # The link stands when what it exports has a port here.
+        spanway.port(NEAR["spanway"], "bench/other", 80)
+        return self.rested(Proxy(name, [near], plain=plain, tls=tls))
+
+
 def first_byte_cold(port):
     """A new connection through a mirrored TCP port, in ms."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -85,10 +100,9 @@ class PortsWorld(PairWorld):
 
     def start_near(self, workers):
         self.workers = workers
-        near, far = self.link_clusters(near=[spanway.CLASS], far=[spanway.service("one", "tcp")])
-        self.far = far
-        until(lambda: '"received":true' in spanway.ask(NEAR["spanway"], "/api/v1/status").replace(" ", "")
-              or "spanway" in spanway.ask(NEAR["spanway"], "/metrics"), "the clusters are linked")
+        near, _ = self.link_clusters(near=[spanway.CLASS], far=[
+            spanway.service("one", "tcp"), spanway.export("one"), spanway.slices("one", ENDPOINTS)])
+        spanway.port(NEAR["spanway"], "bench/one", 80)
         return Proxy("spanway", [near])
 
     def container_ports(self):

@@ -12,6 +12,8 @@ LOAD_CORE = 1
 NOBODY = 65534
 # Of one process: the row with the most connections opens 10,000 from one side.
 FILES = 12_000
+# A proxy that starts in callgrind takes a while.
+PATIENCE_SECONDS = 180
 # A proxy that runs in callgrind writes its counts before it ends.
 END_SECONDS = 40
 
@@ -52,7 +54,7 @@ def refuse_taken(ports):
         raise Failure(f"port {taken[0]} is taken: what listens there would be measured")
 
 
-def until(condition, what, seconds=60.0):
+def until(condition, what, seconds=PATIENCE_SECONDS):
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -147,8 +149,8 @@ def settle(pids, what):
     """Until they do next to nothing: what follows a start is no part of a request."""
     def still():
         before = cpu(pids)
-        time.sleep(0.3)
-        return cpu(pids) - before < 5_000_000
+        time.sleep(0.4)
+        return cpu(pids) - before < 12_000_000  # 3 % of a core
     until(still, f"{what} comes to rest", 120)
 
 

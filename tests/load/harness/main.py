@@ -1,6 +1,7 @@
 """The command line of the comparison."""
 import argparse
 import dataclasses
+import os
 import pathlib
 import shutil
 import signal
@@ -24,6 +25,8 @@ class Setup:
     load: pathlib.Path
     envoy: pathlib.Path | None
     certs: pathlib.Path
+    # Whether speed is judged; else it only matters that answers are right.
+    judged: bool = True
 
 
 class Context:
@@ -61,13 +64,15 @@ def prepare(work, asked):
     setup.packages()
     envoy = setup.envoy()
     spanway, load = setup.build(release=not asked.smoke)
+    # What goes on here must not disturb the proxies.
+    os.sched_setaffinity(0, {machine.LOAD_CORE})
     certs = work / "certs"
     certs.mkdir()
     subprocess.run([load, "certs", certs], check=True)
     for file in certs.iterdir():
         file.chmod(0o644)
     # Where whom they run as can reach them.
-    found = Setup(work / "spanway", load, work / "envoy" if envoy else None, certs)
+    found = Setup(work / "spanway", load, work / "envoy" if envoy else None, certs, not asked.smoke)
     shutil.copy(asked.binary or spanway, found.spanway)
     if envoy:
         shutil.copy(envoy, found.envoy)
@@ -84,7 +89,8 @@ def run(asked, work, printer):
     context = Context(found, rows.size(kind, asked.shared_machine), printer, work)
     how = "aborted"
     try:
-        failed = run_rows(asked.row or rows.ROWS, context, printer, log)
+        names = asked.row or (rows.SMOKE if asked.smoke else rows.ROWS)
+        failed = run_rows(names, context, printer, log)
         how = "complete"
     finally:
         log.end(how)

@@ -39,10 +39,13 @@ class Job:
 
 class World:
     """Proxies and endpoints of a row, with their files in a folder."""
+    # Whether requests are logged.
+    logs = False
 
     def __init__(self, setup, processes, job):
         self.setup, self.processes, self.job = setup, processes, job
         self.work = processes.work
+        self.core = PROXY_CORE
 
     def routes(self):
         return [{"route": f"r{number:04}", "host": f"h{number:04}.bench.example"} for number in range(self.job.routes)]
@@ -70,8 +73,13 @@ class World:
         """What a proxy runs in."""
         return []
 
+    def stdout(self, _name):
+        """Where standard output goes, if not to the file of errors."""
+        return None
+
     def spawn(self, name, command):
-        return self.processes.spawn(name, [*self.prefix(name), *command], PROXY_CORE)
+        return self.processes.spawn(name, [*self.prefix(name), *command], self.core,
+                                    stdout=self.stdout(name))
 
     def start(self, name):
         return self.rested(getattr(self, f"start_{name}")())
@@ -96,7 +104,7 @@ class World:
         hosts = "".join(f"{one['host']} {one['route']}\n" for one in self.routes())
         (self.work / "haproxy-hosts.map").write_text(hosts)
         return {
-            "log_global": "", "log_frontend": "", "server_options": server_options,
+            "log_global": "", "log_frontend": "", "log_late": "", "server_options": server_options, "threads": self.job.workers,
             # 32 and 16 digits of chance.
             "traceparent": "00-%[rand,hex,lower]%[rand,hex,lower]-%[rand,hex,lower]-00"}
 
@@ -106,7 +114,7 @@ class World:
         return self.started("haproxy", self.spawn("haproxy", ["haproxy", "-db", "-f", config]))
 
     def start_nginx(self):
-        values = self.values("nginx") | {"access_log": "off", "log_fields": "''", "modules": ""}
+        values = {"access_log": "off", "log_fields": "''"} | self.values("nginx")
         forward = (PEERS / "nginx-forward.conf").read_text()
         (self.work / "nginx-forward.conf").write_text(forward)
         config = self.configure("nginx.conf", values)
@@ -133,7 +141,7 @@ class World:
         base = BASES["spanway"]
         process = spanway.start(
             self.processes, self.setup.spanway, folder, "spanway", base, workers=self.job.workers,
-            prefix=self.prefix("spanway"))
+            core=self.core, prefix=self.prefix("spanway"), log=self.logs, stdout=self.stdout("spanway"))
         self.listens("spanway", [base + 1])
         plain, tls = (spanway.port(base, "bench/web", number) for number in (80, 443))
         self.listens("spanway", [plain, tls])

@@ -1,9 +1,10 @@
 """The rows: which proxies, which job, which load, which gates."""
 import contextlib
+import itertools
 import tomllib
 
 from . import alone as single
-from . import contest, instructions, latency, links, setup, tails
+from . import accesslog, contest, instructions, latency, links, setup, tails, workers
 from .bulk import Bulk
 from .contest import Contest, Versus
 from .machine import Processes, refuse_taken
@@ -85,7 +86,7 @@ def passthrough_row(context):
     versus = [Versus("haproxy", ("haproxy", "haproxy-splice"), 1.0), Versus("haproxy-copy", ("haproxy",), None, 2.5)]
     figures = []
     with sni_world(context, "d", ("spanway", "haproxy", "haproxy-splice")) as proxies:
-        for count in CONSTANTS["d"]["connections"]:
+        for count in CONSTANTS["d"]["connections"] if context.size.judged else [4]:
             flags = {"connections": count, "carrier": "through", "name": "h0007.bench.example"}
             race = Bulk(context.setup, f"d.{count}", proxies, versus, context.size, context.say, flags | TLS)
             figures += race.run(None)
@@ -128,7 +129,7 @@ def alone(context, name, kind=World, job=None, upstream=()):
 
 
 def memory_row(context):
-    with alone(context, "m", MemoryWorld) as world:
+    with alone(context, "m", links.LinkedWorld) as world:
         return single.memory_row(context, world.start("spanway"), CONSTANTS["m"])
 
 
@@ -146,9 +147,9 @@ def ports_row(context):
     refuse_taken(range(links.MANY_PORTS[0], links.MANY_PORTS[1] + 1))
     ports = CONSTANTS["mp"]["ports"] if context.size.judged else links.SERVICES_OF
     found = []
-    for workers in (1, 8):
-        with alone(context, f"mp-{workers}", links.PortsWorld) as world:
-            found.append(single.mirrored_ports(context, world, workers, ports))
+    for number in (1, 8):
+        with alone(context, f"mp-{number}", links.PortsWorld) as world:
+            found.append(single.mirrored_ports(context, world, number, ports))
     return single.ports_figures(context, *found)
 
 
@@ -157,15 +158,31 @@ def distance_row(context):
         return links.distance_row(context, world, CONSTANTS["nl"])
 
 
+def log_row(context):
+    with alone(context, "a3", accesslog.LoggingWorld) as world:
+        return accesslog.row(context, world, CONSTANTS["a3"], [Versus("best", BEST, 1.0, 0.85)], GENERAL["high"])
+
+
+def threads_row(context):
+    numbers = itertools.count()
+
+    @contextlib.contextmanager
+    def make(count):
+        name, job = f"t-{next(numbers)}", Job(routes=GENERAL["routes"], workers=count)
+        with alone(context, name, workers.Threads, job) as world:
+            yield world
+    return workers.row(context, make, CONSTANTS["t"])
+
+
 def workers_row(context):
     constants = CONSTANTS["u"]
     count = constants["endpoints"] if context.size.judged else 20
     endpoints = [(f"127.0.{2 + at // 250}.{1 + at % 250}", UPSTREAM_PORT) for at in range(count)]
     found = []
-    for workers in (1, 8):
+    for number in (1, 8):
         refuse_taken(PAIR_PORTS)
-        with Processes(context.folder(f"u-{workers}")) as processes:
-            world = links.ManyEndpoints(context.setup, processes, Job(workers=workers), endpoints)
+        with Processes(context.folder(f"u-{number}")) as processes:
+            world = links.ManyEndpoints(context.setup, processes, Job(workers=number), endpoints)
             world.upstream("--raw", endpoints=endpoints)
             found.append(links.connections(context, world, constants))
     return links.workers_figures(context, *found)
@@ -197,20 +214,26 @@ ROWS = {
     "g": http_row("g", [Versus("envoy", ("envoy",), 0.6), Versus("haproxy", ("haproxy",), None, 1.1)],
                   ("spanway", "haproxy", "envoy"), Job(routes=GENERAL["routes"], grpc=True), carrier="grpc"),
     "cb": pair_bulk_row,
+    "m": memory_row,
+    "a3": log_row,
     "dn": hello_row,
     "d": passthrough_row,
     "n": pair_row("n", [
         Versus("haproxy pair", ("haproxy-tcp",), 0.5), Versus("envoy pair", ("envoy-tcp",), 1.0, 0.8)],
         ("spanway", "haproxy-tcp", "envoy-tcp"), TcpPairWorld, ("--raw",), carrier="fresh", raw=True),
-    "m": memory_row,
     "nl": distance_row,
     "s": slow_row,
     "lc": changes_row,
     "lh": handshakes_row,
     "mp": ports_row,
     "k": start_row,
+    "t": threads_row,
     "u": workers_row,
 }
+
+
+# Together they start every kind of proxy and carry every kind of load.
+SMOKE = ("a", "a2", "b", "c", "f", "e", "g", "cb", "a3", "dn", "d", "n", "nl")
 
 
 def size(kind, shared):
@@ -219,6 +242,6 @@ def size(kind, shared):
     if kind == "quick":
         return contest.Size(6, 0, seconds / 2, warm, 1, 60_000, shared=shared)
     if kind == "smoke":
-        return contest.Size(1, 0, 0.2, 0.1, 0, 1, judged=False, shared=True)
+        return contest.Size(1, 0, 0.4, 0.1, 0, 1, judged=False, shared=True)
     return contest.Size(rounds, GENERAL["rounds_more"], seconds, warm, GENERAL["closed_rounds"],
                         CONSTANTS["l"]["requests"], shared=shared)

@@ -23,7 +23,7 @@ class Handshakes(Latency):
         seconds = self.constants["seconds"] + self.context.size.warm
         command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", self.context.setup.load, "client",
                    "--to", f"127.0.0.1:{self.proxies[name].tls}", "--carrier", "fresh", "--tls",
-                   self.context.setup.certs, "--rate", self.constants["arrivals"], "--seconds", seconds, "--warm", 0]
+                   self.context.setup.certs, "--rate", self.constants["arrivals"] if self.context.size.judged else 20, "--seconds", seconds, "--warm", 0]
         arrivals = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
         try:
             result = super().measure(name)
@@ -52,6 +52,8 @@ class ChangingWorld(World):
 
     def start_spanway(self):
         folder = self.work / "objects"
+        # Made once: what changes must not wait for what changes it.
+        self.named = self.routes()[:CHURNING]
         names = [f"churn-{number:02}" for number in range(CHURNING)]
         routes = [spanway.route(one["route"], one["host"], names[at] if at < CHURNING else "web")
                   for at, one in enumerate(self.routes())]
@@ -70,7 +72,7 @@ class ChangingWorld(World):
         return Proxy("spanway", [process], plain=port)
 
     def change_route(self, number, version):
-        one = self.routes()[number % CHURNING]
+        one = self.named[number % CHURNING]
         text = spanway.route(one["route"], one["host"], f"churn-{number % CHURNING:02}")
         changed = text.replace("set: [{name: x-bench-served",
                                f"set: [{{name: x-bench-version, value: \"{version}\"}}, {{name: x-bench-served")

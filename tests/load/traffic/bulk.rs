@@ -145,12 +145,15 @@ async fn exchange(
     let broken = |error: io::Error| format!("a large body: {error}");
     if kind == Kind::Through {
         stream.write_all(&[WISH_LARGE]).await.map_err(broken)?;
-        return body(stream, Vec::new(), LARGE).await;
+        return body(stream, plan, Vec::new(), LARGE).await;
     }
     let head = plan.large_head(job.request, kind == Kind::Up);
     stream.write_all(&head).await.map_err(broken)?;
     if kind == Kind::Up {
-        stream.write_all(&BODY).await.map_err(broken)?;
+        for part in BODY.chunks(BLOCK) {
+            stream.write_all(part).await.map_err(broken)?;
+            plan.carried(part.len());
+        }
     }
     let mut got = Vec::with_capacity(BLOCK);
     let end = loop {
@@ -167,11 +170,16 @@ async fn exchange(
     {
         return Err(String::from_utf8_lossy(&got[..got.len().min(2000)]).into_owned());
     }
-    body(stream, got.split_off(end), wanted).await
+    body(stream, plan, got.split_off(end), wanted).await
 }
 
 /// Reads so much and compares all of it.
-async fn body(stream: &mut TcpStream, first: Vec<u8>, length: usize) -> Result<usize, String> {
+async fn body(
+    stream: &mut TcpStream,
+    plan: &Plan,
+    first: Vec<u8>,
+    length: usize,
+) -> Result<usize, String> {
     let mut at = check(&first, 0)?;
     let mut buffer = vec![0; READ];
     while at < length {
@@ -180,6 +188,7 @@ async fn body(stream: &mut TcpStream, first: Vec<u8>, length: usize) -> Result<u
             return Err(format!("the connection ended after {at} bytes"));
         }
         at = check(&buffer[..read], at)?;
+        plan.carried(read);
     }
     if at > length { Err(format!("{at} bytes are too many")) } else { Ok(0) }
 }

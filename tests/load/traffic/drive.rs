@@ -21,7 +21,7 @@ use super::ticks::{TICK, Ticks};
 use super::wire::Tls;
 
 /// How long answers may take behind the last request. What is not there by then never comes.
-const LATE_MAX: Duration = Duration::from_secs(5);
+const LATE_MAX: Duration = Duration::from_secs(20);
 /// The last requests are in time if they are answered so soon: else the backlog has grown.
 const IN_TIME: Duration = Duration::from_millis(50);
 
@@ -76,6 +76,9 @@ pub(crate) struct Options {
     /// Nobody between here and the endpoint reads or changes heads.
     #[arg(long)]
     raw: bool,
+    /// Waits for the answers to all that was due, however slow the machine is.
+    #[arg(long)]
+    patient: bool,
     /// Ends after so many requests in a closed loop, in place of the seconds.
     #[arg(long)]
     requests: Option<u64>,
@@ -102,6 +105,7 @@ pub(crate) struct Plan {
     waiting: RefCell<VecDeque<(Instant, bool)>>,
     under_way: Cell<usize>,
     closed: bool,
+    patient: bool,
     phase: Cell<Phase>,
     limit: Cell<Option<u64>>,
     over: Notify,
@@ -116,15 +120,16 @@ enum Phase {
 }
 
 impl Plan {
-    fn new(fields: Fields, raw: bool, closed: bool) -> Rc<Self> {
+    fn new(options: &Options) -> Rc<Self> {
         Rc::new(Self {
             lanes: RefCell::default(),
-            requests: RefCell::new(Requests::new(fields, raw)),
+            requests: RefCell::new(Requests::new(options.fields, options.raw)),
             tally: RefCell::default(),
             free: RefCell::default(),
             waiting: RefCell::default(),
             under_way: Cell::new(0),
-            closed,
+            closed: options.rate.is_none(),
+            patient: options.patient,
             phase: Cell::new(Phase::Warm),
             limit: Cell::new(None),
             over: Notify::new(),
@@ -179,9 +184,10 @@ impl Plan {
     ) {
         self.under_way.set(self.under_way.get() - 1);
         let mut tally = self.tally.borrow_mut();
+        tally.ever += u64::from(result.is_ok());
         match result {
             Err(reason) => tally.wrong(reason),
-            Ok(endpoint) if job.counted => {
+            Ok(endpoint) if self.counts(job) => {
                 let took = u64::try_from(job.due.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 tally.right(took, endpoint);
                 tally.in_time += u64::from(self.phase.get() == Phase::Measured);
@@ -194,6 +200,23 @@ impl Plan {
         }
         if self.under_way.get() == 0 {
             self.idle.notify_one();
+        }
+    }
+
+    /// Open loop: what was due in the measured time; closed loop: what was answered in it.
+    fn counts(&self, job: Job) -> bool {
+        match self.phase.get() {
+            _ if !self.closed => job.counted,
+            Phase::Over => self.patient,
+            phase => phase == Phase::Measured,
+        }
+    }
+
+    /// Notes bytes of a large body, where they are carried in the measured time.
+    pub(crate) fn carried(&self, bytes: usize) {
+        let late = self.patient && self.phase.get() == Phase::Over;
+        if late || self.phase.get() == Phase::Measured {
+            self.tally.borrow_mut().bytes += bytes as u64;
         }
     }
 
@@ -222,19 +245,24 @@ impl Plan {
 
 /// Runs one measurement and prints what came of it.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let plan = Plan::new(options.fields, options.raw, options.rate.is_none());
+    let plan = Plan::new(&options);
     open(&plan, &options).await?;
     let before = match options.rate {
         Some(rate) => paced(&plan, &options, rate).await?,
         None => unpaced(&plan, &options).await?,
     };
     plan.phase.set(Phase::Over);
-    // What has not begun by now is not answered: the rate was too much.
-    plan.waiting.borrow_mut().clear();
+    if !options.patient {
+        // What has not begun by now is not answered: the rate was too much.
+        plan.waiting.borrow_mut().clear();
+    }
     let late = options.rate.map_or(Duration::ZERO, |_| IN_TIME);
     let measured = before.0.elapsed().saturating_sub(late);
+    // In a closed loop what follows is not counted; in an open one it is.
+    let over = Sample::take(&options.watch, options.core)?;
     let unfinished = timeout(LATE_MAX, settled(&plan)).await.is_err();
-    let spent = Sample::take(&options.watch, options.core)?.since(&before.1, &options.watch);
+    let end = if plan.closed { over } else { Sample::take(&options.watch, options.core)? };
+    let spent = end.since(&before.1, &options.watch);
     if unfinished {
         let text = format!("{} requests have no answer after {LATE_MAX:?}", plan.under_way.get());
         plan.tally.borrow_mut().wrong(text);

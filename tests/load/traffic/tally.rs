@@ -18,6 +18,10 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     /// Right answers until the last request was due.
     pub(crate) in_time: u64,
+    /// Right answers at any time, those before the measured time included.
+    pub(crate) ever: u64,
+    /// Bytes of large bodies.
+    pub(crate) bytes: u64,
     /// Wrong answers, and connections that failed.
     pub(crate) wrong: u64,
     /// The first of these in words.
