@@ -39,6 +39,8 @@ class Size:
     latency: int
     judged: bool = True
     shared: bool = False
+    # Rows without rounds do less, too.
+    brief: bool = False
 
 
 class Contest:

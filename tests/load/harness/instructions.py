@@ -36,7 +36,7 @@ def total(work, name):
 def one_run(context, name, label, requests, idle, fields):
     """Instructions of a whole run, and how long its requests took."""
     with Processes(context.folder(f"i-{name}-{label}")) as processes:
-        world = Counted(context.setup, processes, Job(routes=1000))
+        world = Counted(context.setup, processes, Job())
         world.upstream()
         proxy = world.start(name)
         began = time.monotonic()
@@ -56,6 +56,8 @@ def per_request(context, name, few, many, fields):
 
 def row(context, peers):
     few, many = (FEW, MANY) if context.size.judged else (100, 300)
+    if context.size.brief:
+        few, many = few // 2, many // 2
     gates = {"program": ("i.a", 14_000, 9_000), "browser": ("i.a2", 20_000, 14_000)}
     figures = []
     for name in peers:

@@ -60,7 +60,7 @@ def measure(setup, proxy, *, tls=False, rate=None, seconds=1.5, warm=0.4, watch=
     port = port or (proxy.tls if tls else proxy.plain)
     watched = watch if watch is not None else proxy.pids()
     command = [setup.load, "client", "--to", f"127.0.0.1:{port}", "--seconds", seconds, "--warm", warm,
-               "--core", LOAD_CORE, "--watch", ",".join(map(str, watched))]
+               "--core", LOAD_CORE, "--hosts", setup.routes, "--watch", ",".join(map(str, watched))]
     command += ["--tls", setup.certs] if tls else []
     command += ["--rate", int(rate)] if rate else []
     command += [] if setup.judged else ["--patient"]

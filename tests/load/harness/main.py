@@ -27,6 +27,8 @@ class Setup:
     certs: pathlib.Path
     # Whether speed is judged; else it only matters that answers are right.
     judged: bool = True
+    # Host routes of every proxy, and hosts that requests go to.
+    routes: int = 1000
 
 
 class Context:
@@ -72,7 +74,8 @@ def prepare(work, asked):
     for file in certs.iterdir():
         file.chmod(0o644)
     # Where whom they run as can reach them.
-    found = Setup(work / "spanway", load, work / "envoy" if envoy else None, certs, not asked.smoke)
+    found = Setup(work / "spanway", load, work / "envoy" if envoy else None, certs, not asked.smoke,
+                  rows.SMOKE_ROUTES if asked.smoke else rows.GENERAL["routes"])
     shutil.copy(asked.binary or spanway, found.spanway)
     if envoy:
         shutil.copy(envoy, found.envoy)

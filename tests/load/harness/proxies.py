@@ -31,8 +31,8 @@ class Proxy:
 
 @dataclasses.dataclass
 class Job:
-    """What the proxies of a row do."""
-    routes: int = 1000
+    """What the proxies of a row do; they have as many routes as the load has hosts, or more."""
+    routes: int | None = None
     grpc: bool = False
     workers: int = 1
 
@@ -48,7 +48,8 @@ class World:
         self.core = PROXY_CORE
 
     def routes(self):
-        return [{"route": f"r{number:04}", "host": f"h{number:04}.bench.example"} for number in range(self.job.routes)]
+        count = self.job.routes or self.setup.routes
+        return [{"route": f"r{number:04}", "host": f"h{number:04}.bench.example"} for number in range(count)]
 
     def upstream(self, *flags, endpoints=ENDPOINTS):
         listen = ",".join(f"{address}:{port}" for address, port in endpoints)

@@ -24,7 +24,7 @@ def http_world(context, name, peers=ALL, job=None):
     """Proxies of one gateway that run, by name."""
     refuse_taken(PORTS)
     with Processes(context.folder(name)) as processes:
-        world = World(context.setup, processes, job or Job(routes=GENERAL["routes"]))
+        world = World(context.setup, processes, job or Job())
         world.upstream()
         yield {peer: world.start(peer) for peer in peers if peer != "envoy" or context.setup.envoy}
 
@@ -46,7 +46,7 @@ def pair_world(context, name, peers, kind=PairWorld, flags=()):
     """Pairs of gateways that run, by name."""
     refuse_taken([UPSTREAM_PORT, *PAIR_PORTS])
     with Processes(context.folder(name)) as processes:
-        world = kind(context.setup, processes, Job(routes=GENERAL["routes"]))
+        world = kind(context.setup, processes, Job())
         world.upstream(*flags)
         yield {peer: world.start(peer) for peer in peers if "envoy" not in peer or context.setup.envoy}
 
@@ -77,7 +77,7 @@ def pair_bulk_row(context):
 def sni_world(context, name, peers):
     refuse_taken(PORTS)
     with Processes(context.folder(name)) as processes:
-        world = SniWorld(context.setup, processes, Job(routes=GENERAL["routes"]))
+        world = SniWorld(context.setup, processes, Job())
         world.upstream("--through")
         yield {peer: world.start(peer) for peer in peers}
 
@@ -95,7 +95,7 @@ def passthrough_row(context):
 
 def hello_row(context):
     flags = {"connections": CONSTANTS["dn"]["connections"], "carrier": "hello", "name": "h0007.bench.example"}
-    with sni_world(context, "dn", ("spanway", "nginx", "haproxy")) as proxies:
+    with sni_world(context, "dn", ("spanway", "nginx")) as proxies:
         race = Contest(context.setup, "dn", proxies, [Versus("nginx", ("nginx",), 1.3, 1.0)], context.size,
                        context.say, None, flags | TLS)
         return race.run(GENERAL["high"])
@@ -113,7 +113,7 @@ def handshakes_row(context):
 
 def changes_row(context):
     constants = CONSTANTS["lc"]
-    table = constants["table"] if context.size.judged else 1000
+    table = constants["table"] if context.size.judged else context.setup.routes
     with alone(context, "lc", tails.ChangingWorld, Job(routes=table)) as world:
         return tails.changes_row(context, world, world.start("spanway"), constants)
 
@@ -123,7 +123,7 @@ def alone(context, name, kind=World, job=None, upstream=()):
     """A world without peers."""
     refuse_taken([*PORTS, *PAIR_PORTS])
     with Processes(context.folder(name)) as processes:
-        world = kind(context.setup, processes, job or Job(routes=GENERAL["routes"]))
+        world = kind(context.setup, processes, job or Job())
         world.upstream(*upstream)
         yield world
 
@@ -168,7 +168,7 @@ def threads_row(context):
 
     @contextlib.contextmanager
     def make(count):
-        name, job = f"t-{next(numbers)}", Job(routes=GENERAL["routes"], workers=count)
+        name, job = f"t-{next(numbers)}", Job(workers=count)
         with alone(context, name, workers.Threads, job) as world:
             yield world
     return workers.row(context, make, CONSTANTS["t"])
@@ -199,7 +199,7 @@ TLS = {"tls": True}
 PAIRS = ("spanway", "haproxy", "haproxy-tcp", "envoy-h1", "envoy-h2")
 ROWS = {
     "a": http_row("a", [Versus("best", BEST, 1.0, 0.8), Versus("envoy", ("envoy",), 0.4)]),
-    "a2": http_row("a2", [Versus("best", BEST, 1.0, 0.8)], fields="browser"),
+    "a2": http_row("a2", [Versus("best", BEST, 1.0, 0.8)], ("spanway", *BEST), fields="browser"),
     "b": http_row("b", [Versus("best", BEST, 1.0, 0.75), Versus("envoy", ("envoy",), 0.4)], tls=True),
     "c": pair_row("c", [
         Versus("haproxy pair", ("haproxy",), 0.85, 0.65, gate_low=0.9),
@@ -208,11 +208,11 @@ ROWS = {
     "l": latency_row,
     "i": instructions_row,
     "f": http_row("f", [Versus("envoy", ("envoy",), 0.95, 0.8), Versus("haproxy", ("haproxy",), 0.5)],
-                  tls=True, carrier="fresh"),
+                  ("spanway", "haproxy", "envoy"), tls=True, carrier="fresh"),
     "e": http_row("e", [Versus("haproxy", ("haproxy",), 1.6, 1.1), Versus("envoy", ("envoy",), 0.6)],
                   ("spanway", "haproxy", "envoy"), tls=True, carrier="http2"),
     "g": http_row("g", [Versus("envoy", ("envoy",), 0.6), Versus("haproxy", ("haproxy",), None, 1.1)],
-                  ("spanway", "haproxy", "envoy"), Job(routes=GENERAL["routes"], grpc=True), carrier="grpc"),
+                  ("spanway", "haproxy", "envoy"), Job(grpc=True), carrier="grpc"),
     "cb": pair_bulk_row,
     "m": memory_row,
     "a3": log_row,
@@ -232,6 +232,8 @@ ROWS = {
 }
 
 
+# Routes where nobody judges: what is started takes a second, even if it was built without optimisation.
+SMOKE_ROUTES = 50
 # Together they start every kind of proxy and carry every kind of load.
 SMOKE = ("a", "a2", "b", "c", "f", "e", "g", "cb", "a3", "dn", "d", "n", "nl")
 
@@ -240,7 +242,7 @@ def size(kind, shared):
     """How much is measured: all, less, or only whether it works."""
     seconds, warm, rounds = GENERAL["seconds"], GENERAL["warm"], GENERAL["rounds"]
     if kind == "quick":
-        return contest.Size(6, 0, seconds / 2, warm, 1, 60_000, shared=shared)
+        return contest.Size(6, 0, seconds / 2, warm, 1, 60_000, shared=shared, brief=True)
     if kind == "smoke":
         return contest.Size(1, 0, 0.4, 0.1, 0, 1, judged=False, shared=True)
     return contest.Size(rounds, GENERAL["rounds_more"], seconds, warm, GENERAL["closed_rounds"],

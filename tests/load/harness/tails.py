@@ -12,7 +12,7 @@ from .machine import LOAD_CORE, Failure
 from .proxies import BASES, ENDPOINTS, Proxy, World
 from .verdict import of_value
 
-# Services whose endpoints change; the hosts of as many routes lead to them.
+# Services whose endpoints change, at most; the hosts of as many routes lead to them.
 CHURNING = 100
 
 
@@ -53,13 +53,14 @@ class ChangingWorld(World):
     def start_spanway(self):
         folder = self.work / "objects"
         # Made once: what changes must not wait for what changes it.
-        self.named = self.routes()[:CHURNING]
-        names = [f"churn-{number:02}" for number in range(CHURNING)]
-        routes = [spanway.route(one["route"], one["host"], names[at] if at < CHURNING else "web")
+        self.named = self.routes()[:min(CHURNING, self.setup.routes)]
+        churning = len(self.named)
+        names = [f"churn-{number:02}" for number in range(churning)]
+        routes = [spanway.route(one["route"], one["host"], names[at] if at < churning else "web")
                   for at, one in enumerate(self.routes())]
         # What changes has a file of its own: the source reads whole files.
-        files = {f"route-{at}.yaml": [routes[at]] for at in range(CHURNING)}
-        files |= {f"routes-{at // 100}.yaml": routes[at:at + 100] for at in range(CHURNING, len(routes), 100)}
+        files = {f"route-{at}.yaml": [routes[at]] for at in range(churning)}
+        files |= {f"routes-{at // 100}.yaml": routes[at:at + 100] for at in range(churning, len(routes), 100)}
         files |= {f"{name}.yaml": [spanway.slices(name, ENDPOINTS)] for name in names}
         files["web.yaml"] = [spanway.CLASS, spanway.gateway(self.setup.certs), spanway.service("web"),
                              spanway.slices("web", ENDPOINTS), *map(spanway.service, names)]
@@ -72,15 +73,15 @@ class ChangingWorld(World):
         return Proxy("spanway", [process], plain=port)
 
     def change_route(self, number, version):
-        one = self.named[number % CHURNING]
-        text = spanway.route(one["route"], one["host"], f"churn-{number % CHURNING:02}")
+        one = self.named[number % len(self.named)]
+        text = spanway.route(one["route"], one["host"], f"churn-{number % len(self.named):02}")
         changed = text.replace("set: [{name: x-bench-served",
                                f"set: [{{name: x-bench-version, value: \"{version}\"}}, {{name: x-bench-served")
-        spanway.write(self.work / "objects", {f"route-{number % CHURNING}.yaml": [changed]})
+        spanway.write(self.work / "objects", {f"route-{number % len(self.named)}.yaml": [changed]})
 
     def change_endpoints(self, number):
         left = random.sample(ENDPOINTS, random.randint(5, len(ENDPOINTS)))
-        name = f"churn-{number % CHURNING:02}"
+        name = f"churn-{number % len(self.named):02}"
         spanway.write(self.work / "objects", {f"{name}.yaml": [spanway.slices(name, left)]})
 
 

@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Seconds before.
     #[arg(long, default_value_t = 0.3)]
     warm: f64,
+    /// Hosts that requests go to.
+    #[arg(long, default_value_t = 1000)]
+    hosts: u64,
     /// Fields of the requests.
     #[arg(long, value_enum, default_value = "program")]
     fields: Fields,
@@ -123,7 +126,7 @@ impl Plan {
     fn new(options: &Options) -> Rc<Self> {
         Rc::new(Self {
             lanes: RefCell::default(),
-            requests: RefCell::new(Requests::new(options.fields, options.raw)),
+            requests: RefCell::new(Requests::new(options.fields, options.raw, options.hosts)),
             tally: RefCell::default(),
             free: RefCell::default(),
             waiting: RefCell::default(),

@@ -85,7 +85,7 @@ async fn open(
     what: What,
     tls: Option<&Tls>,
 ) -> anyhow::Result<Option<Wire>> {
-    let mut requests = Requests::new(Fields::Program, false);
+    let mut requests = Requests::new(Fields::Program, false, 1);
     let request = requests.next();
     match what {
         What::Idle => {

@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use super::bulk::LARGE;
 
-/// Routes of every proxy: `h0000.bench.example` and so on.
-pub(crate) const HOSTS: u64 = 1000;
 /// Length of a small answer's body.
 pub(crate) const SMALL: usize = 128;
 
@@ -87,14 +85,15 @@ impl Request {
 pub(crate) struct Requests {
     fields: Fields,
     raw: bool,
+    /// For each host what stands behind the path.
     tails: Vec<Vec<u8>>,
     made: u64,
     chance: u64,
 }
 
 impl Requests {
-    /// Begins at number 0.
-    pub(crate) fn new(fields: Fields, raw: bool) -> Self {
+    /// Begins at number 0; hosts are `h0000.bench.example` and so on.
+    pub(crate) fn new(fields: Fields, raw: bool, hosts: u64) -> Self {
         let tail = |host| {
             let host = Request { number: 0, host }.host();
             let mut text = String::new();
@@ -107,7 +106,7 @@ impl Requests {
             debug_assert!(written.is_ok(), "writing to a String");
             text.into_bytes()
         };
-        let tails = (0..HOSTS).map(tail).collect();
+        let tails = (0..hosts).map(tail).collect();
         Self { fields, raw, tails, made: 0, chance: 0x9E37_79B9_7F4A_7C15 }
     }
 
@@ -128,7 +127,7 @@ impl Requests {
         self.chance ^= self.chance >> 7;
         self.chance ^= self.chance << 17;
         self.made += 1;
-        Request { number: self.made, host: self.chance % HOSTS }
+        Request { number: self.made, host: self.chance % self.tails.len() as u64 }
     }
 
     /// Its head as HTTP/1.1 writes it.
