@@ -133,25 +133,34 @@ def family(pid):
     return pids
 
 
-def cpu(pids):
-    """CPU ns of all threads of these processes."""
-    total = 0
+def threads(pids):
+    """CPU ns by thread of these processes."""
+    spent = {}
     for pid in pids:
         for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
             try:
-                total += int((task / "schedstat").read_text().split()[0])
+                spent[task] = int((task / "schedstat").read_text().split()[0])
             except FileNotFoundError:
                 continue  # it ended while we looked
-    return total
+    return spent
+
+
+def cpu(pids):
+    """CPU ns of all threads that these processes have now."""
+    return sum(threads(pids).values())
+
+
+def cpu_during(pids, seconds):
+    """CPU ns of the next seconds; a thread that ends in them is left out."""
+    before = threads(pids)
+    time.sleep(seconds)
+    return sum(spent - before.get(thread, 0) for thread, spent in threads(pids).items())
 
 
 def settle(pids, what):
     """Until they do next to nothing: what follows a start is no part of a request."""
-    def still():
-        before = cpu(pids)
-        time.sleep(0.4)
-        return cpu(pids) - before < 12_000_000  # 3 % of a core
-    until(still, f"{what} comes to rest", 120)
+    until(lambda: cpu_during(pids, 0.4) < 12_000_000,  # 3 % of a core
+          f"{what} comes to rest", 120)
 
 
 def pss(pids):

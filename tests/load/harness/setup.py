@@ -1,6 +1,7 @@
 """What has to be there before a run: packages, Envoy, our two binaries."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -72,11 +73,12 @@ def build(release):
 
 def version(command):
     done = subprocess.run(command, capture_output=True, text=True)
-    return (done.stdout + done.stderr).strip().splitlines()[0].strip()
+    return re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr).group()
 
 
 def versions(envoy_binary):
     found = {"haproxy": version(["haproxy", "-v"]), "nginx": version(["nginx", "-v"])}
     if envoy_binary:
+        # Its version stands behind that of its source.
         found["envoy"] = version([envoy_binary, "--version"])
     return found

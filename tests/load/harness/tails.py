@@ -22,7 +22,8 @@ class Handshakes(Latency):
     def measure(self, name):
         seconds = self.constants["seconds"] + self.context.size.warm
         command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", self.context.setup.load, "client",
-                   "--to", f"127.0.0.1:{self.proxies[name].tls}", "--carrier", "fresh", "--tls",
+                   "--to", f"127.0.0.1:{self.proxies[name].tls}", "--carrier", "fresh", "--hosts",
+                   self.context.setup.routes, "--tls",
                    self.context.setup.certs, "--rate", self.constants["arrivals"] if self.context.size.judged else 20, "--seconds", seconds, "--warm", 0]
         arrivals = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
         try:
