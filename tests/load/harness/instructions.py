@@ -19,7 +19,7 @@ class Counted(World):
     """Proxies that run in callgrind."""
 
     def prefix(self, name):
-        return ["valgrind", "--tool=callgrind", "--trace-children=yes",
+        return ["valgrind", "--tool=callgrind", "--trace-children=yes", "--fair-sched=try",
                 f"--callgrind-out-file={self.work}/{name}.callgrind.%p"]
 
 

@@ -14,6 +14,7 @@ from . import machine, proxies, report, rows, setup
 from .load import Wrong
 from .verdict import Figure
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DESCRIPTION = """Spanway beside haproxy, nginx and Envoy on the same work, in one run on this machine.
 Prints for every row the ratio, its interval, the gate, the goal and whether they hold."""
 
@@ -116,11 +117,18 @@ def run_rows(names, context, printer, log):
     return failed
 
 
+def leave(number, _frame):
+    """A signal ends what was started, too; a second one does not keep that from being done."""
+    for one in ENDING:
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     asked = arguments()
     printer = report.Printer(asked.json)
-    # A signal ends what was started, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for one in ENDING:
+        signal.signal(one, leave)
     work = pathlib.Path(tempfile.mkdtemp(prefix="spanway-compare-"))
     work.chmod(0o755)
     try:
@@ -128,7 +136,5 @@ def main():
     except machine.Failure as failure:
         printer.say(f"tests/load/compare: {failure}")
         return 2
-    except KeyboardInterrupt:
-        return 130
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -49,11 +49,13 @@ class World:
 
     def routes(self):
         count = self.job.routes or self.setup.routes
-        return [{"route": f"r{number:04}", "host": f"h{number:04}.bench.example"} for number in range(count)]
+        names = (f"{number:04}" for number in range(count))
+        return [{"route": f"r{name}", "host": f"h{name}.bench.example"} for name in names]
 
     def upstream(self, *flags, endpoints=ENDPOINTS):
         listen = ",".join(f"{address}:{port}" for address, port in endpoints)
-        self.processes.spawn("upstream", [self.setup.load, "upstream", "--listen", listen, *flags], LOAD_CORE, nobody=False)
+        command = [self.setup.load, "upstream", "--listen", listen, *flags]
+        self.processes.spawn("upstream", command, LOAD_CORE, nobody=False)
         self.listens("the endpoints", [UPSTREAM_PORT])
 
     def listens(self, who, ports):
@@ -105,7 +107,8 @@ class World:
         hosts = "".join(f"{one['host']} {one['route']}\n" for one in self.routes())
         (self.work / "haproxy-hosts.map").write_text(hosts)
         return {
-            "log_global": "", "log_frontend": "", "log_late": "", "server_options": server_options, "threads": self.job.workers,
+            "log_global": "", "log_frontend": "", "log_late": "", "server_options": server_options,
+            "threads": self.job.workers,
             # 32 and 16 digits of chance.
             "traceparent": "00-%[rand,hex,lower]%[rand,hex,lower]-%[rand,hex,lower]-00"}
 

@@ -74,7 +74,8 @@ class TcpPairWorld(PairWorld):
                 "require_client_certificate: true, common_tls_context: {"
                 "tls_params: {tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3, "
                 f"ecdh_curves: [{groups}]}}, tls_certificates: [{{"
-                f"certificate_chain: {{filename: {certs}/server.pem}}, private_key: {{filename: {certs}/server.key}}}}], "
+                f"certificate_chain: {{filename: {certs}/server.pem}}, "
+                f"private_key: {{filename: {certs}/server.key}}}}], "
                 f"validation_context: {{trusted_ca: {{filename: {certs}/ca.pem}}}}}}}}}}")
 
     def start_spanway(self, name):

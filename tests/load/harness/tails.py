@@ -14,6 +14,8 @@ from .verdict import of_value
 
 # Services whose endpoints change, at most; the hosts of as many routes lead to them.
 CHURNING = 100
+# New connections a second where nobody judges.
+SMOKE_ARRIVALS = 20
 
 
 class Handshakes(Latency):
@@ -21,10 +23,11 @@ class Handshakes(Latency):
 
     def measure(self, name):
         seconds = self.constants["seconds"] + self.context.size.warm
+        rate = self.constants["arrivals"] if self.context.size.judged else SMOKE_ARRIVALS
         command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", self.context.setup.load, "client",
-                   "--to", f"127.0.0.1:{self.proxies[name].tls}", "--carrier", "fresh", "--hosts",
-                   self.context.setup.routes, "--tls",
-                   self.context.setup.certs, "--rate", self.constants["arrivals"] if self.context.size.judged else 20, "--seconds", seconds, "--warm", 0]
+                   "--to", f"127.0.0.1:{self.proxies[name].tls}", "--carrier", "fresh",
+                   "--hosts", self.context.setup.routes, "--tls", self.context.setup.certs,
+                   "--rate", rate, "--seconds", seconds, "--warm", 0]
         arrivals = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
         try:
             result = super().measure(name)
