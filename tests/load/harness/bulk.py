@@ -21,7 +21,9 @@ class Bulk(Contest):
         """There is no rate."""
 
     def one_round(self, number):
-        self.rounds.append({name: self.measure(name) for name in self.order(number)})
+        results = {name: self.measure(name) for name in self.order(number)}
+        if all(result.bytes for result in results.values()):
+            self.rounds.append(results)
 
     def ratios(self, versus, _rate):
         names = [name for name in versus.names if name in self.proxies]
@@ -35,7 +37,7 @@ class Bulk(Contest):
 
     def figures(self):
         figures = list(self.cpu_figures())
-        for name in self.proxies:
+        for name in self.proxies if self.rounds else ():
             carried = sorted(per_cpu_second(one[name]) / 1e9 for one in self.rounds)
             figures.append(Figure(f"{self.name}.carried", name, statistics.median(carried), carried[0], carried[-1],
                                   unit="GB per CPU second"))

@@ -69,7 +69,7 @@ class Contest:
         """Closed loop once for each; the slowest peer with a gate sets the high rate."""
         carried = {name: self.measure(name).rate for name in self.proxies}
         slowest = min(self.gated() or self.proxies, key=carried.get)
-        self.rates["high"] = int(carried[slowest] * part) if self.size.judged else SMOKE_RATE
+        self.rates["high"] = max(1, int(carried[slowest] * part)) if self.size.judged else SMOKE_RATE
         listed = ", ".join(f"{name} {rate:.0f}" for name, rate in carried.items())
         self.say(f"  {self.name}: closed loop carries {listed} a second; high is {part:.0%} of {slowest}: "
                  f"{self.rates['high']} a second, low {self.rates.get('low', 'none')}")
@@ -87,9 +87,9 @@ class Contest:
             for name in self.order(number):
                 results["closed", name] = self.measure(name)
         busy = 2.0 if self.size.shared else load.BUSY_MAX
-        # Whether answers are right is seen at any speed.
-        reasons = self.size.judged and [f"{rate} {name}: {why}" for (rate, name), result in results.items()
-                   if (why := result.void(rate != "closed", busy))]
+        reasons = [f"{rate} {name}: {why}" for (rate, name), result in results.items()
+                   # Whether answers are right is seen at any speed.
+                   if (why := result.void(rate != "closed" and self.size.judged, busy))]
         if reasons:
             self.void.append(reasons[0])
             self.say(f"  {self.name}: round {number + 1} is void: {reasons[0]}")

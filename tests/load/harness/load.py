@@ -48,6 +48,8 @@ class Result:
 
     def void(self, open_loop, limit=BUSY_MAX):
         """Why this says nothing, or nothing."""
+        if not self.answered and not self.bytes:
+            return "nothing was answered"
         if open_loop and not self.kept_up:
             return f"answered {self.rate:.0f} of {self.offered / self.seconds:.0f} requests a second"
         if open_loop and self.busy > limit:
@@ -74,6 +76,6 @@ def measure(setup, proxy, *, tls=False, rate=None, seconds=1.5, warm=0.4, watch=
     if done.returncode != 0:
         raise Wrong(f"{proxy.name}: {done.stderr.strip()[-1500:]}")
     said = json.loads(done.stdout)
-    if said["wrong"] or not said["answered"] and not said["bytes"]:
+    if said["wrong"]:
         raise Wrong(f"{proxy.name}: {said['wrong']} wrong answers: {said['reasons'][:2]}")
     return Result(said)

@@ -70,7 +70,8 @@ class World:
                      for index, (address, port) in enumerate(ENDPOINTS)]
         return {
             "limit": connections_max(), "work": self.work, "certs": self.setup.certs,
-            "route": self.routes(), "endpoint": endpoints, "plain": base + PLAIN, "tls": base + TLS, "metrics": base + METRICS}
+            "route": self.routes(), "endpoint": endpoints,
+            "plain": base + PLAIN, "tls": base + TLS, "metrics": base + METRICS}
 
     def prefix(self, _name):
         """What a proxy runs in."""
