@@ -1,0 +1,176 @@
+"""Cores, processes and ports of the machine that the comparison runs on."""
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import time
+
+PROXY_CORE = 0
+LOAD_CORE = 1
+# Whom the proxies run as: nobody, without a capability.
+NOBODY = 65534
+# Of one process: the row with the most connections opens 10,000 from one side.
+FILES = 12_000
+# A proxy that starts in callgrind takes a while.
+PATIENCE_SECONDS = 180
+# A proxy that runs in callgrind writes its counts before it ends.
+END_SECONDS = 40
+
+
+class Failure(Exception):
+    """Ends the run; says why in words."""
+
+
+def raise_limits():
+    """As many files as may be: what is started here inherits it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < FILES:
+        raise Failure(f"{FILES} open files are needed, ulimit -Hn says {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def connections_max():
+    """The limit of connections of all peers: ours, or what files allow where that is less; haproxy
+    wants two for each connection and some for pipes, and refuses to start without."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(50_000, (hard - 2000) // 2)
+
+
+def listening():
+    """Ports that anybody listens on."""
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
+def refuse_taken(ports):
+    taken = sorted(set(ports) & listening())
+    if taken:
+        raise Failure(f"port {taken[0]} is taken: what listens there would be measured")
+
+
+def until(condition, what, seconds=PATIENCE_SECONDS):
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.01)
+
+
+class Processes:
+    """What was started; all of it ends with the block."""
+
+    def __init__(self, work):
+        self.work = work
+        self.running = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def spawn(self, name, command, core, nobody=True, stdout=None, env=None):
+        prefix = ["taskset", "-c", str(core), "setpriv", "--pdeathsig", "TERM"]
+        if nobody and os.geteuid() == 0:
+            prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
+                       "--bounding-set=-all", "--inh-caps=-all"]
+        errors = open(self.work / f"{name}.err", "ab")
+        process = subprocess.Popen(
+            [*prefix, *map(str, command)], stdin=subprocess.DEVNULL, stderr=errors,
+            stdout=stdout if stdout is not None else errors, start_new_session=True,
+            env={**os.environ, **env} if env else None)
+        errors.close()
+        process.label = name
+        self.running.append(process)
+        return process
+
+    def check(self):
+        """Nobody may have ended by itself."""
+        for process in self.running:
+            if process.poll() is not None:
+                text = (self.work / f"{process.label}.err").read_text(errors="replace")
+                raise Failure(f"{process.label} ended with {process.returncode}: {text[-1500:]}")
+
+    def end(self, process=None):
+        """Asks first: who is killed leaves its children behind."""
+        ending = [process] if process else list(self.running)
+        deadline = time.monotonic() + END_SECONDS
+        # Ours leaves in order, which takes its time; a second signal ends it at once.
+        while any(one.poll() is None for one in ending) and time.monotonic() < deadline:
+            for one in ending:
+                if one.poll() is None:
+                    one.terminate()
+            wait_for(ending, 0.5)
+        for one in ending:
+            if one.poll() is None:
+                os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+            self.running.remove(one)
+
+
+def wait_for(processes, seconds):
+    """Until they have ended, at most so long."""
+    end = time.monotonic() + seconds
+    while any(one.poll() is None for one in processes) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def family(pid):
+    """A process and its children."""
+    pids = [pid]
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            pids += family(int(child))
+    return pids
+
+
+def threads(pids):
+    """CPU ns by thread of these processes."""
+    spent = {}
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            try:
+                spent[task] = int((task / "schedstat").read_text().split()[0])
+            except FileNotFoundError:
+                continue  # it ended while we looked
+    return spent
+
+
+def cpu(pids):
+    """CPU ns of all threads that these processes have now."""
+    return sum(threads(pids).values())
+
+
+def cpu_during(pids, seconds):
+    """CPU ns of the next seconds; a thread that ends in them is left out."""
+    before = threads(pids)
+    time.sleep(seconds)
+    return sum(spent - before.get(thread, 0) for thread, spent in threads(pids).items())
+
+
+def settle(pids, what):
+    """Until they do next to nothing: what follows a start is no part of a request."""
+    until(lambda: cpu_during(pids, 0.4) < 12_000_000,  # 3 % of a core
+          f"{what} comes to rest", 120)
+
+
+def pss(pids):
+    """Proportional memory in KB."""
+    text = "".join(pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def description():
+    """The machine, in one line."""
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    models = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    return f"{len(models)} × {models[0]}, Linux {os.uname().release}"

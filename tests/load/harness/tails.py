@@ -1,0 +1,139 @@
+"""Rows lh and lc: the tail of row l while something else goes on."""
+import contextlib
+import json
+import random
+import subprocess
+import threading
+import time
+
+from . import spanway
+from .latency import Latency
+from .machine import LOAD_CORE, Failure
+from .proxies import BASES, ENDPOINTS, Proxy, World
+from .verdict import of_value
+
+# Services whose endpoints change, at most; the hosts of as many routes lead to them.
+CHURNING = 100
+# New connections a second where nobody judges.
+SMOKE_ARRIVALS = 20
+
+
+class Handshakes(Latency):
+    """Standing connections are measured while new ones with mutual TLS arrive."""
+
+    def measure(self, name):
+        seconds = self.constants["seconds"] + self.context.size.warm
+        rate = self.constants["arrivals"] if self.context.size.judged else SMOKE_ARRIVALS
+        command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", self.context.setup.load, "client",
+                   "--to", f"127.0.0.1:{self.proxies[name].tls}", "--carrier", "fresh",
+                   "--hosts", self.context.setup.routes, "--tls", self.context.setup.certs,
+                   "--rate", rate, "--seconds", seconds, "--warm", 0]
+        arrivals = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        try:
+            result = super().measure(name)
+            said = json.loads(arrivals.communicate(timeout=30)[0])
+        finally:
+            arrivals.kill()
+            arrivals.wait()
+        if said["wrong"]:
+            raise Failure(f"{name}: new connections were answered wrongly: {said['reasons'][:2]}")
+        return result
+
+
+def handshakes_row(context, proxies, constants):
+    race = Handshakes(context, proxies, constants)
+    race.run(context.size.latency)
+    if not race.rounds:
+        return [of_value("lh.p99", "all", None, note="no valid round")]
+    took = race.took(0.99)
+    gate, goal = (0.8, 0.5) if context.size.judged else (None, None)
+    note = ", ".join(f"{name} {value:.3f} ms" for name, value in took.items())
+    return [of_value("lh.p99", "haproxy", took["spanway"] / took["haproxy"], gate, goal, "×", note=note)]
+
+
+class ChangingWorld(World):
+    """10,000 routes; the first hundred lead to services whose endpoints change."""
+
+    def start_spanway(self):
+        folder = self.work / "objects"
+        # Made once: what changes must not wait for what changes it.
+        self.named = self.routes()[:min(CHURNING, self.setup.routes)]
+        churning = len(self.named)
+        names = [f"churn-{number:02}" for number in range(churning)]
+        routes = [spanway.route(one["route"], one["host"], names[at] if at < churning else "web")
+                  for at, one in enumerate(self.routes())]
+        # What changes has a file of its own: the source reads whole files.
+        files = {f"route-{at}.yaml": [routes[at]] for at in range(churning)}
+        files |= {f"routes-{at // 100}.yaml": routes[at:at + 100] for at in range(churning, len(routes), 100)}
+        files |= {f"{name}.yaml": [spanway.slices(name, ENDPOINTS)] for name in names}
+        files["web.yaml"] = [spanway.CLASS, spanway.gateway(self.setup.certs), spanway.service("web"),
+                             spanway.slices("web", ENDPOINTS), *map(spanway.service, names)]
+        spanway.write(folder, files)
+        base = BASES["spanway"]
+        process = spanway.start(self.processes, self.setup.spanway, folder, "spanway", base)
+        self.listens("spanway", [base + 1])
+        port = spanway.port(base, "bench/web", 80)
+        self.listens("spanway", [port])
+        return Proxy("spanway", [process], plain=port)
+
+    def change_route(self, number, version):
+        one = self.named[number % len(self.named)]
+        text = spanway.route(one["route"], one["host"], f"churn-{number % len(self.named):02}")
+        changed = text.replace("set: [{name: x-bench-served",
+                               f"set: [{{name: x-bench-version, value: \"{version}\"}}, {{name: x-bench-served")
+        spanway.write(self.work / "objects", {f"route-{number % len(self.named)}.yaml": [changed]})
+
+    def change_endpoints(self, number):
+        left = random.sample(ENDPOINTS, random.randint(5, len(ENDPOINTS)))
+        name = f"churn-{number % len(self.named):02}"
+        spanway.write(self.work / "objects", {f"{name}.yaml": [spanway.slices(name, left)]})
+
+
+@contextlib.contextmanager
+def changes(world, routes, endpoints):
+    """Changes so many of each a second, until the block ends."""
+    over = threading.Event()
+    made = {"routes": 0, "endpoints": 0}
+
+    def write():
+        began = time.monotonic()
+        while not over.wait(0.001):
+            elapsed = time.monotonic() - began
+            if made["endpoints"] < elapsed * endpoints:
+                world.change_endpoints(made["endpoints"])
+                made["endpoints"] += 1
+            if made["routes"] < elapsed * routes:
+                world.change_route(made["routes"], made["routes"])
+                made["routes"] += 1
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        over.set()
+        thread.join()
+
+
+class Changes(Latency):
+    """The same gateway, left alone and while its objects change."""
+
+    def __init__(self, context, world, proxy, constants):
+        super().__init__(context, {"still": proxy, "changing": proxy}, constants)
+        self.world = world
+
+    def measure(self, name):
+        if name == "still":
+            return super().measure(name)
+        with changes(self.world, self.constants["routes"], self.constants["endpoints"]):
+            return super().measure(name)
+
+
+def changes_row(context, world, proxy, constants):
+    race = Changes(context, world, proxy, constants)
+    race.run(context.size.latency)
+    if not race.rounds:
+        return [of_value("lc.p99", "own l", None, note="no valid round")]
+    took = race.took(0.99)
+    gate, goal = (1.25, 1.05) if context.size.judged else (None, None)
+    note = ", ".join(f"{name} {value:.3f} ms" for name, value in took.items())
+    return [of_value("lc.p99", "own l", took["changing"] / took["still"], gate, goal, "×", note=note)]

@@ -1,0 +1,137 @@
+//! The HTTP/2 side of the load: requests over streams, and gRPC calls of one message each way.
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::client::{self, SendRequest};
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Method, Request as HttpRequest};
+use tokio::task::spawn_local;
+
+use super::hold::pause;
+use super::lane::from;
+use super::request::{Fields, Request, SMALL};
+use super::wire::{Tls, dial, dial_narrow, dial_tls};
+
+/// The message of a gRPC call: some fields of a usual request.
+const MESSAGE: [u8; SMALL] = [b'm'; SMALL];
+
+/// Opens a connection.
+pub(crate) async fn open(
+    number: usize,
+    to: SocketAddr,
+    tls: Option<&Tls>,
+) -> anyhow::Result<SendRequest<Bytes>> {
+    if let Some(tls) = tls {
+        let (requests, connection) =
+            client::handshake(dial_tls(from(number), to, tls).await?).await?;
+        spawn_local(connection);
+        return Ok(requests);
+    }
+    let (requests, connection) = client::handshake(dial(from(number), to).await?).await?;
+    spawn_local(connection);
+    Ok(requests)
+}
+
+/// One request; tells which endpoint answered.
+pub(crate) async fn call(
+    connection: SendRequest<Bytes>,
+    fields: Fields,
+    request: Request,
+    grpc: bool,
+) -> Result<usize, String> {
+    let broken = |error: h2::Error| format!("stream: {error}");
+    let mut connection = connection.ready().await.map_err(broken)?;
+    let head = head(fields, request, grpc).map_err(|error| error.to_string())?;
+    let (answer, mut body) = connection.send_request(head, !grpc).map_err(broken)?;
+    if grpc {
+        body.send_data(message(&MESSAGE), true).map_err(broken)?;
+    }
+    let (head, body) = answer.await.map_err(broken)?.into_parts();
+    if head.status != 200 {
+        let (text, _) = collect(body).await.map_err(broken)?;
+        return Err(format!("{}: {}", head.status, String::from_utf8_lossy(&text)));
+    }
+    if head.headers.contains_key("x-bench-secret") || !head.headers.contains_key("x-bench-served") {
+        return Err(format!("fields were not changed: {:?}", head.headers));
+    }
+    let (bytes, trailers) = collect(body).await.map_err(broken)?;
+    if !grpc {
+        return request.check(&bytes);
+    }
+    let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
+    if status.is_none_or(|status| status != "0") {
+        return Err(format!("no grpc-status 0: {trailers:?}"));
+    }
+    request.check(bytes.get(5..).unwrap_or_default())
+}
+
+fn head(fields: Fields, request: Request, grpc: bool) -> Result<HttpRequest<()>, http::Error> {
+    let (method, uri) = if grpc {
+        (Method::POST, format!("http://{}/bench.Echo/Call", request.host()))
+    } else {
+        (Method::GET, format!("https://{}{}", request.host(), request.path()))
+    };
+    let mut builder = HttpRequest::builder().method(method).uri(uri);
+    for line in fields.text().lines() {
+        if let Some((name, value)) = line.split_once(": ") {
+            builder = builder.header(name, value);
+        }
+    }
+    if grpc {
+        let path = request.path();
+        builder = builder
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("x-bench-path", path);
+    }
+    builder.header("x-bench-remove", "secret").header("x-bench-keep", "yes").body(())
+}
+
+async fn collect(mut body: RecvStream) -> Result<(BytesMut, Option<HeaderMap>), h2::Error> {
+    let mut bytes = BytesMut::new();
+    while let Some(data) = body.data().await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        bytes.put(data);
+    }
+    Ok((bytes, body.trailers().await?))
+}
+
+/// Asks for a large body on a connection of its own and takes it in sips.
+pub(crate) async fn sip(number: usize, to: SocketAddr, request: Request) -> anyhow::Result<()> {
+    let tcp = dial_narrow(from(number), to).await?;
+    let (requests, connection) = client::handshake(tcp).await?;
+    spawn_local(connection);
+    let uri = format!("http://{}/b/{:010}", request.host(), request.number);
+    let head = HttpRequest::builder().uri(uri);
+    let head = head.header("x-bench-remove", "secret").header("x-bench-keep", "yes").body(())?;
+    let (answer, _) = requests.ready().await?.send_request(head, true)?;
+    let mut body = answer.await?.into_body();
+    spawn_local(async move {
+        let mut owed = 0;
+        while let Some(Ok(data)) = body.data().await {
+            owed += data.len();
+            while owed > 0 {
+                let taken = pause().await.min(owed);
+                owed -= taken;
+                let _given = body.flow_control().release_capacity(taken);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A message as gRPC frames it: not compressed, then its length.
+pub(crate) fn message(bytes: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(5 + bytes.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    framed.put_slice(bytes);
+    framed.freeze()
+}
+
+/// Whether an end of a connection is an orderly one.
+pub(crate) fn is_end(error: &h2::Error) -> bool {
+    error.is_io() || error.reason() == Some(Reason::NO_ERROR)
+}
