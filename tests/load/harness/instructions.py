@@ -14,8 +14,10 @@ from .machine import NOBODY, Failure, Processes
 from .proxies import Job, World
 from .verdict import of_value
 
-FEW, MANY = 500, 2500
-IDLE_SECONDS = 4
+FEW, MANY = 500, 10_000
+# A multiple of the periods at which ours looks around by itself, every 3 and every 5 s: with many
+# routes each look costs as much as thousands of requests.
+IDLE_SECONDS = 15
 CONNECTIONS = 8
 
 
@@ -51,7 +53,9 @@ class Counter:
 
 def count(context, name, fields):
     """Instructions for each request, and those of an idle second."""
-    few, many = (FEW, MANY) if context.size.judged else (50, 150)
+    few, many, rest = (FEW, MANY, IDLE_SECONDS) if context.size.judged else (50, 150, 1)
+    if context.size.brief:
+        many //= 2
     with Processes(context.folder(f"i-{name}-{fields}")) as processes:
         world = Counted(context.setup, processes, Job())
         world.upstream()
@@ -67,8 +71,8 @@ def count(context, name, fields):
         send(few)
         first, short = send(few)
         second, long = send(many)
-        time.sleep(IDLE_SECONDS)
-        idle = counter.take() / IDLE_SECONDS
+        time.sleep(rest)
+        idle = counter.take() / rest
         return (second - first - idle * (long - short)) / (many - few), idle
 
 
