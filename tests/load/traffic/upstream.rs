@@ -212,14 +212,15 @@ fn answer(bytes: &[u8], endpoint: &Endpoint, out: &mut Vec<u8>) -> Option<Large>
     None
 }
 
-/// `/r/0000000001 h0000.bench.example e00` and so many dots that it is as long as all others.
+/// `/r/0000000001 h0000.bench.example e000` and so many dots that it is as long as all others.
 fn body(head: &Head<'_>, endpoint: usize, out: &mut Vec<u8>) {
     let from = out.len();
     out.extend_from_slice(head.path);
     out.push(b' ');
     out.extend_from_slice(head.host);
     out.extend_from_slice(b" e");
-    out.extend([endpoint / 10, endpoint % 10].map(|digit| b'0' + digit.to_le_bytes()[0]));
+    let digits = [endpoint / 100 % 10, endpoint / 10 % 10, endpoint % 10];
+    out.extend(digits.map(|digit| b'0' + digit.to_le_bytes()[0]));
     out.resize(from + SMALL, b'.');
 }
 
