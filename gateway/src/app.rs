@@ -308,6 +308,7 @@ fn start_gateway(
         published: Arc::clone(&published),
         serve: Services { proxy, catalog },
         far: Far { exports, instance, draining: drain.watch() },
+        metrics: Arc::clone(&metrics),
     };
     let listening = listener::Settings {
         addresses: settings.listen.clone(),

@@ -20,6 +20,7 @@ use crate::listener::{Accepted, Handler, Role};
 use crate::mirrored;
 use crate::snapshot::{Published, Snapshot};
 use crate::splice::Copied;
+use crate::telemetry::{ConnectionKind, Metrics};
 use crate::tls::credentials::Termination;
 use crate::tls::link::{LinkListener, LinkProtocol, LinkStream};
 use crate::tls::stream::{Socket, TlsStream};
@@ -77,6 +78,8 @@ pub struct Connections<V, E> {
     pub serve: V,
     /// The far end of links.
     pub far: Far<E>,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl HttpConnection {
@@ -116,6 +119,7 @@ fn action<'a>(table: &'a SniTable, sni: Option<&str>) -> Option<&'a Arc<SniActio
 impl<V: Serve, E: Exports> Handler for Connections<V, E> {
     async fn handle(self: Arc<Self>, worker: Arc<Worker>, accepted: Accepted) {
         let Accepted { stream, peer, local, role, guard } = accepted;
+        let open = self.metrics.connection(kind(&role));
         match role {
             Role::Link => self.link(stream, peer).await,
             Role::Port(port) => {
@@ -124,7 +128,7 @@ impl<V: Serve, E: Exports> Handler for Connections<V, E> {
                 self.port(stream, call).await;
             }
         }
-        drop(guard);
+        drop((open, guard));
     }
 }
 
@@ -280,6 +284,17 @@ impl<V: Serve, E: Exports> Connections<V, E> {
             }
             looked = config;
         }
+    }
+}
+
+/// What a connection is counted as.
+fn kind(role: &Role) -> ConnectionKind {
+    match role {
+        Role::Link => ConnectionKind::Link,
+        Role::Port(port) => match port.serves {
+            PortServes::Mirrored(_) => ConnectionKind::Mirrored,
+            PortServes::Http(_) | PortServes::Tls(_) => ConnectionKind::Ingress,
+        },
     }
 }
 

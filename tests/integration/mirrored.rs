@@ -33,6 +33,30 @@ async fn mirror_settling(
 }
 
 #[tokio::test]
+async fn connections_are_counted_by_kind_while_they_are_open() {
+    let endpoint = Endpoint::start().await;
+    let (east, west, address) = mirror(", appProtocol: tcp", endpoint.address, "").await;
+    let open = |cluster: &Cluster, kind: &str| {
+        let text = cluster.views().metrics.text(0).expect("metrics are text");
+        let line = format!("spanway_connections{{kind=\"{kind}\"}} ");
+        text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0_u64)
+    };
+    let catalogs = open(&west, "link");
+    let mut client = connect(address).await;
+    client.send("hello").await;
+    let mut server = endpoint.accept().await;
+    server.exactly(5).await;
+    assert_eq!((open(&east, "mirrored"), open(&east, "ingress")), (1, 0));
+    assert_eq!(open(&west, "link"), catalogs + 1, "the call beside the catalogs");
+    client.end().await;
+    server.end().await;
+    let closed = || open(&east, "mirrored") == 0 && open(&west, "link") == catalogs;
+    eventually("both are closed", closed).await;
+    east.end().await;
+    west.end().await;
+}
+
+#[tokio::test]
 async fn a_server_that_speaks_first_is_heard() {
     let endpoint = Endpoint::start().await;
     let (east, west, address) = mirror("", endpoint.address, "").await;
