@@ -13,7 +13,6 @@ pub mod proxy;
 pub mod route;
 pub mod server;
 
-pub(crate) mod alarm;
 pub(crate) mod attempt;
 pub(crate) mod forward;
 pub(crate) mod prepare;

@@ -45,6 +45,7 @@
 //! - **Early answers**: when the answer ends before the request is sent, the client connection is not reusable; on the
 //!   server side call [`Reader::drain`] or close.
 //! - Every limit is in [`limits`].
+mod alarm;
 pub mod body;
 mod buffer;
 mod build;
@@ -63,6 +64,7 @@ mod scan;
 mod server;
 mod write;
 
+pub(crate) use alarm::Alarm;
 pub use build::RequestBuilder;
 pub use client::ClientConn;
 pub use copy::{CopyError, copy_body};

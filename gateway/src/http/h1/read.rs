@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::body::{Decoder, Step};
 use super::buffer::Input;
 use super::head::{Asked, Block, Body, RequestHead, ResponseHead};
 use super::limits::{self, Waits};
 use super::malformed::Malformed;
 use super::scan::{Scanned, Scanner};
-use crate::http::alarm::Alarm;
 
 /// Why a message could not be read. The connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -113,11 +113,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             waits,
             alarm: Alarm::new(),
         }
-    }
-
-    /// Changes how long the peer is waited for.
-    pub const fn set_waits(&mut self, waits: Waits) {
-        self.waits = waits;
     }
 
     /// The next request. `None`: the client has ended, or sent nothing for the idle time.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 
+use super::alarm::Alarm;
 use super::body::{Encoder, LengthBroken};
 use super::buffer::Output;
 use super::edit::{self, Change};
 use super::head::{Block, ReplyTo, RequestHead, ResponseHead, Version};
 use super::limits::{self, Waits};
 use super::malformed::Malformed;
-use crate::http::alarm::Alarm;
 
 /// Why a message could not be written. The connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +55,6 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             wait: waits.write,
             alarm: Alarm::new(),
         }
-    }
-
-    /// Changes how long the peer is waited for.
-    pub const fn set_waits(&mut self, waits: Waits) {
-        self.wait = waits.write;
     }
 
     /// Gathers the head of a request. `target` replaces its own.

@@ -12,9 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fields;
 use super::stream::{StreamReader, StreamWriter, read_error};
-use crate::http::alarm::Alarm;
 use crate::http::h1::{
-    Asked, Block, BodyEvent, Change, Malformed, ReadError, RequestHead, ResponseHead, Waits,
+    Alarm, Asked, Block, BodyEvent, Change, Malformed, ReadError, RequestHead, ResponseHead, Waits,
     WriteError,
 };
 use crate::http::side::{AnswerSource, Sink, Source};

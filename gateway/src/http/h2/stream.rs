@@ -9,8 +9,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 
 use super::fields;
-use crate::http::alarm::Alarm;
-use crate::http::h1::{Block, BodyEvent, ReadError, Waits, WriteError};
+use crate::http::h1::{Alarm, Block, BodyEvent, ReadError, Waits, WriteError};
 
 /// The receiving direction.
 pub(crate) struct StreamReader {
