@@ -9,10 +9,10 @@ import (
 const (
 	// How long certificates last in this test: an hour of a day, in small. Renewal is due between a
 	// half and two thirds of it.
-	shortLife = 160 * time.Second
+	shortLife = 260 * time.Second
 	// What is left of the first certificate that ends when the authority comes back: its controllers
 	// and the API server have to start, and gateways to ask again.
-	leftAtReturn = 25 * time.Second
+	leftAtReturn = 105 * time.Second
 )
 
 // ends is when the certificate of each gateway ends, by pod.

@@ -121,6 +121,16 @@ func (l *load) transport() *http.Transport {
 	}
 }
 
+// stopped: where a tick is due as well, chance alone would begin calls for as long as it likes.
+func (l *load) stopped() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // run is one client: calls one after the other, at its share of the rate.
 func (l *load) run(number int) {
 	every := time.Second * time.Duration(l.terms.clients) / time.Duration(max(1, l.terms.rate))
@@ -130,9 +140,11 @@ func (l *load) run(number int) {
 	for sent := 0; ; sent++ {
 		select {
 		case <-l.stop:
+		case <-ticks.C:
+		}
+		if l.stopped() {
 			transport.CloseIdleConnections()
 			return
-		case <-ticks.C:
 		}
 		if sent%callsPerConnection == callsPerConnection-1 {
 			transport.CloseIdleConnections()
