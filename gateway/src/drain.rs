@@ -80,8 +80,8 @@ pub struct Draining {
     state: Arc<State>,
 }
 
-/// One connection's eye on the drain: it is registered once, not anew for each request.
-pub struct Follower {
+/// One connection's standing wait for a phase: registered once, not anew for each request.
+pub struct PhaseWait {
     state: Arc<State>,
     phase: Phase,
     reached: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -171,13 +171,13 @@ impl Draining {
     }
 
     /// Waits for the drain to begin, for one connection, which asks often.
-    pub fn begins(&self) -> Follower {
-        Follower::new(&self.state, Phase::Draining, &self.state.draining)
+    pub fn begins(&self) -> PhaseWait {
+        PhaseWait::new(&self.state, Phase::Draining, &self.state.draining)
     }
 
     /// The same for its end.
-    pub fn ends(&self) -> Follower {
-        Follower::new(&self.state, Phase::Ended, &self.state.ended)
+    pub fn ends(&self) -> PhaseWait {
+        PhaseWait::new(&self.state, Phase::Ended, &self.state.ended)
     }
 
     /// Whether a connection may carry another request.
@@ -205,7 +205,7 @@ impl Draining {
     }
 }
 
-impl Follower {
+impl PhaseWait {
     fn new(state: &Arc<State>, phase: Phase, token: &CancellationToken) -> Self {
         let reached = Box::pin(token.clone().cancelled_owned());
         Self { state: Arc::clone(state), phase, reached, waker: None }

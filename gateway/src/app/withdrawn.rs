@@ -24,8 +24,8 @@ use tokio::time::Instant;
 mod tests;
 
 /// How long connections are answered after their owner went. No connection may be idle for as long:
-/// by then it has carried a request, whose answer told its client to go, or was closed. Container
-/// ports rest for longer, which bounds how many are kept.
+/// by then it has carried a request, whose answer told its client to go, or was closed. There is one
+/// for each container port at most, so that the range bounds how many are kept.
 const KEPT: Duration = Duration::from_mins(2);
 
 /// The mirrored ports whose owners went lately.

@@ -81,7 +81,7 @@ impl std::task::Wake for Woken {
 }
 
 #[test]
-fn a_follower_is_woken_when_its_phase_is_there_and_never_before() {
+fn a_wait_is_woken_when_its_phase_is_there_and_never_before() {
     let drain = Drain::default();
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
@@ -99,13 +99,13 @@ fn a_follower_is_woken_when_its_phase_is_there_and_never_before() {
 }
 
 #[test]
-fn a_follower_that_another_task_polls_wakes_that_task() {
+fn a_wait_that_another_task_polls_wakes_that_task() {
     let drain = Drain::default();
-    let mut follower = drain.watch().ends();
+    let mut wait = drain.watch().ends();
     let tasks = [Arc::new(Woken::default()), Arc::default()];
     for task in &tasks {
         let waker = Waker::from(Arc::clone(task));
-        assert_eq!(follower.poll_reached(&mut Context::from_waker(&waker)), Poll::Pending);
+        assert_eq!(wait.poll_reached(&mut Context::from_waker(&waker)), Poll::Pending);
     }
     drop(drain);
     let [before, now] = tasks.map(|task| task.0.load(Relaxed));
