@@ -161,7 +161,7 @@ func (l *load) run(number int) {
 }
 
 func (l *load) one(transport *http.Transport, method, id string) {
-	connections := 0
+	connections, written := 0, 0
 	request, err := http.NewRequest(method, l.terms.url, nil)
 	if err != nil {
 		panic(err)
@@ -171,7 +171,10 @@ func (l *load) one(transport *http.Transport, method, id string) {
 	}
 	request.Header.Set("X-Id", id)
 	setHeader(request, l.terms.header)
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }}
+	trace := &httptrace.ClientTrace{
+		GotConn:      func(httptrace.GotConnInfo) { connections++ },
+		WroteHeaders: func() { written++ },
+	}
 	request = request.WithContext(httptrace.WithClientTrace(request.Context(), trace))
 	start := time.Now()
 	outcome := exchange(&http.Client{Transport: transport, Timeout: callTimeout}, request)
@@ -184,7 +187,9 @@ func (l *load) one(transport *http.Transport, method, id string) {
 	if method == http.MethodPost {
 		l.result.Posts++
 	}
-	if connections > 1 {
+	// An HTTP/2 client that is told to go elsewhere (GOAWAY, RFC 9113 §6.8) between the choice of a
+	// connection and the first byte takes another one; in HTTP/1 that is a connection closed under it.
+	if written > 1 || connections > 1 && !l.terms.two {
 		l.result.Retried++
 	}
 	if problem != "" {
