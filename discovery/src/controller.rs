@@ -22,15 +22,17 @@ use self::round::{Gateways, Round, Seen, Settings, World, round};
 
 /// Changes come in bursts: one round for each.
 const DEBOUNCE: Duration = Duration::from_millis(5);
-/// How long nothing may happen before a round is made all the same: what an event was lost for is
-/// found then.
-const PERIOD: Duration = Duration::from_secs(10);
+/// How long nothing may happen before a round is made all the same: all that a round follows from
+/// leads to one by itself, and this is for what nobody thought of.
+const PERIOD: Duration = Duration::from_mins(5);
 /// The wait after the first round that was not complete; it doubles.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest wait after a round that was not complete.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A report that is older counts as missing: a gateway reports every few seconds.
 pub const REPORT_AGE_MAX: Duration = Duration::from_mins(1);
+/// How often it is looked whether a report is too old.
+const REPORT_AGE_CHECK: Duration = Duration::from_secs(10);
 
 /// A report and when it came.
 #[derive(Clone, Debug)]
@@ -39,6 +41,18 @@ pub struct Received {
     pub report: Arc<GatewayReport>,
     /// When it came.
     pub at: Instant,
+}
+
+impl Received {
+    /// Whether this report, and that it came, changes nothing for a round.
+    pub fn says_as_much(&self, later: &Self) -> bool {
+        self.counts(later.at) && self.report.decides_alike(&later.report)
+    }
+
+    /// Whether it is young enough at `now`.
+    fn counts(&self, now: Instant) -> bool {
+        now.duration_since(self.at) <= REPORT_AGE_MAX
+    }
 }
 
 /// The newest report of each gateway, by instance.
@@ -170,7 +184,7 @@ impl Inputs {
         let now = Instant::now();
         let reports: Reports = received
             .iter()
-            .filter(|(_, received)| now.duration_since(received.at) <= REPORT_AGE_MAX)
+            .filter(|(_, received)| received.counts(now))
             .map(|(instance, received)| (Arc::clone(instance), Arc::clone(&received.report)))
             .collect();
         let were_ready = match controller.settings.world {
@@ -188,9 +202,28 @@ impl Inputs {
         (round(&seen, &were_ready, &mut controller.gateways), were_ready)
     }
 
+    /// The reports that count at `now`.
+    fn counting(&self, now: Instant) -> usize {
+        self.reports.borrow().values().filter(|received| received.counts(now)).count()
+    }
+
     /// Waits for a change, at most for so long. An error: nobody sends any more.
     async fn changed(&mut self, wait: Duration) -> Result<(), watch::error::RecvError> {
-        tokio::select! {
+        let (end, counting) = (Instant::now() + wait, self.counting(Instant::now()));
+        loop {
+            let check = end.min(Instant::now() + REPORT_AGE_CHECK);
+            if let Some(changed) = self.changed_until(check).await {
+                return changed;
+            }
+            if check == end || self.counting(Instant::now()) != counting {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The same, without a look at the reports that stay out; nothing if nothing changed.
+    async fn changed_until(&mut self, end: Instant) -> Option<Result<(), watch::error::RecvError>> {
+        let changed = tokio::select! {
             changed = self.watched.resources.changed() => changed,
             changed = self.watched.slices.changed() => changed,
             changed = self.watched.state.wait_for(|state| state.synced), if !self.watched.state.borrow().synced => {
@@ -199,8 +232,9 @@ impl Inputs {
             changed = self.states.changed() => changed,
             changed = self.reports.changed() => changed,
             changed = self.leading.changed() => changed,
-            () = tokio::time::sleep(wait) => Ok(()),
-        }
+            () = tokio::time::sleep_until(end) => return None,
+        };
+        Some(changed)
     }
 }
 

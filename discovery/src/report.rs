@@ -31,6 +31,50 @@ pub struct GatewayReport {
     pub strangers: Vec<(Arc<str>, u64)>,
 }
 
+impl GatewayReport {
+    /// Whether the leader decides alike on both: versions, ages and counts change all the time, and
+    /// of a count only whether there is one stands anywhere.
+    pub fn decides_alike(&self, other: &Self) -> bool {
+        let Self {
+            instance,
+            pod,
+            addresses,
+            serving,
+            draining,
+            table_version: _,
+            bound,
+            bind_failures,
+            links,
+            strangers,
+        } = self;
+        *instance == other.instance
+            && *pod == other.pod
+            && *addresses == other.addresses
+            && *serving == other.serving
+            && *draining == other.draining
+            && *bound == other.bound
+            && *bind_failures == other.bind_failures
+            && links.len() == other.links.len()
+            && links.iter().zip(&other.links).all(|(one, other)| one.decides_alike(other))
+            && happened(strangers).eq(happened(&other.strangers))
+    }
+}
+
+impl LinkReport {
+    fn decides_alike(&self, other: &Self) -> bool {
+        let Self { link, connected, problem, age_seconds: _, refused, services: _ } = self;
+        *link == other.link
+            && *connected == other.connected
+            && *problem == other.problem
+            && happened(refused).eq(happened(&other.refused))
+    }
+}
+
+/// The reasons that were met at least once.
+fn happened(counted: &[(Arc<str>, u64)]) -> impl Iterator<Item = &Arc<str>> {
+    counted.iter().filter(|(_, count)| *count > 0).map(|(reason, _)| reason)
+}
+
 /// How a gateway finds a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkReport {
@@ -55,4 +99,56 @@ pub struct LeaderWord {
     pub in_slices: bool,
     /// It is out of every slice: it may stop accepting after the named wait for kube-proxy.
     pub removed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> GatewayReport {
+        let link = LinkReport {
+            link: "west".into(),
+            connected: true,
+            problem: None,
+            age_seconds: 1,
+            refused: vec![("UnknownAuthority".into(), 1), ("Expired".into(), 0)],
+            services: 2,
+        };
+        GatewayReport {
+            instance: "one".into(),
+            pod: Name::new("spanway-system", "one"),
+            addresses: vec![],
+            serving: true,
+            draining: false,
+            table_version: 1,
+            bound: vec![],
+            bind_failures: vec![],
+            links: vec![link],
+            strangers: vec![],
+        }
+    }
+
+    #[test]
+    fn ages_and_counts_are_nothing_to_decide_on() {
+        let mut later = report();
+        later.table_version += 1;
+        later.links[0].age_seconds += 3;
+        later.links[0].refused[0].1 += 5;
+        assert!(report().decides_alike(&later));
+    }
+
+    #[test]
+    fn the_first_refusal_is_something_to_decide_on() {
+        let changes: [fn(&mut GatewayReport); 4] = [
+            |report| report.links[0].refused[1].1 = 1,
+            |report| report.strangers.push(("NoCertificate".into(), 1)),
+            |report| report.links[0].connected = false,
+            |report| report.draining = true,
+        ];
+        for change in changes {
+            let mut later = report();
+            change(&mut later);
+            assert!(!report().decides_alike(&later), "{later:?}");
+        }
+    }
 }

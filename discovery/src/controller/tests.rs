@@ -448,6 +448,18 @@ async fn who_does_not_lead_writes_nothing() {
     cluster.mirrored().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_reports_no_more_is_told_nothing_more() {
+    let mut cluster = Cluster::start(true);
+    cluster.report(false);
+    let told = |words: &Arc<Words>| words.contains_key("gw");
+    cluster.words.wait_for(told).await.unwrap();
+    let silent = Instant::now();
+    cluster.words.wait_for(|words| !told(words)).await.unwrap();
+    let after = silent.elapsed();
+    assert!(after > REPORT_AGE_MAX && after < REPORT_AGE_MAX + 2 * REPORT_AGE_CHECK, "{after:?}");
+}
+
 #[test]
 fn waits_between_failing_rounds_grow_to_a_limit() {
     let failing = Outcome { failed: 1, ..Outcome::default() };

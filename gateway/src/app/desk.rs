@@ -40,17 +40,21 @@ impl Desk {
         self.reports.subscribe()
     }
 
-    /// Takes in a report.
+    /// Takes in a report. One that says what is known only shows that its gateway is alive: nobody
+    /// is woken by it.
     pub(super) fn file(&self, report: GatewayReport) {
         let at = Instant::now();
-        self.reports.send_modify(|reports| {
-            let mut next = ReceivedReports::clone(reports);
+        self.reports.send_if_modified(|reports| {
+            let next = Arc::make_mut(reports);
+            let known = next.len();
             next.retain(|_, known| at.duration_since(known.at) < FORGET_AFTER);
+            let mut is_new = next.len() != known;
             if next.len() < GATEWAYS_MAX || next.contains_key(&report.instance) {
-                let instance = Arc::clone(&report.instance);
-                next.insert(instance, Received { report: Arc::new(report), at });
+                let received = Received { report: Arc::new(report), at };
+                let before = next.insert(Arc::clone(&received.report.instance), received.clone());
+                is_new |= !before.is_some_and(|before| before.says_as_much(&received));
             }
-            *reports = Arc::new(next);
+            is_new
         });
     }
 
@@ -117,5 +121,46 @@ async fn converse(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::model::Name;
+    use discovery::controller::REPORT_AGE_MAX;
+
+    use super::*;
+
+    fn report(serving: bool, table_version: u64) -> GatewayReport {
+        GatewayReport {
+            instance: "one".into(),
+            pod: Name::new("spanway-system", "one"),
+            addresses: vec![],
+            serving,
+            draining: false,
+            table_version,
+            bound: vec![],
+            bind_failures: vec![],
+            links: vec![],
+            strangers: vec![],
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_report_that_says_something_new_wakes_the_leader() {
+        let desk = Desk::new(watch::Sender::default().subscribe());
+        let mut reports = desk.reports();
+        let mut woken = |report| {
+            desk.file(report);
+            let woken = reports.has_changed().unwrap();
+            reports.mark_unchanged();
+            woken
+        };
+        assert!(woken(report(true, 1)), "the first");
+        assert!(!woken(report(true, 2)), "nothing to decide on");
+        assert!(woken(report(false, 2)), "it serves no more");
+        tokio::time::advance(REPORT_AGE_MAX + Duration::from_secs(1)).await;
+        assert!(woken(report(false, 2)), "it counted as missing");
+        assert_eq!(desk.reports().borrow()["one"].at, Instant::now());
     }
 }
