@@ -212,14 +212,26 @@ impl<S: Socket> TlsStream<S> {
         self.io.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    /// The version of TLS and the group of the key exchange, for logs.
-    pub fn agreed(&self) -> (Option<rustls::ProtocolVersion>, Option<rustls::NamedGroup>) {
+    /// What the handshake agreed on; nothing before its end.
+    pub fn agreed(&self) -> Option<Agreed> {
         let common = self.io.get_ref().1;
-        (
-            common.protocol_version(),
-            common.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name),
-        )
+        Some(Agreed {
+            version: common.protocol_version()?,
+            group: common.negotiated_key_exchange_group()?.name(),
+            cipher: common.negotiated_cipher_suite()?.suite(),
+        })
     }
+}
+
+/// What a handshake agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The version of TLS.
+    pub version: rustls::ProtocolVersion,
+    /// The group of the key exchange.
+    pub group: rustls::NamedGroup,
+    /// The cipher suite.
+    pub cipher: rustls::CipherSuite,
 }
 
 impl<S: Socket> Connected for TlsStream<S> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use config::model::identity::SpiffeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, NamedGroup, ProtocolVersion, SignatureScheme};
+use rustls::{CipherSuite, DigitallySignedStruct, NamedGroup, ProtocolVersion, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -216,13 +216,15 @@ async fn each_end_learns_who_the_other_is_and_the_hello_comes_with_the_handshake
 }
 
 #[tokio::test]
-async fn a_link_speaks_tls_1_3_with_a_post_quantum_exchange() {
+async fn a_link_speaks_tls_1_3_with_a_post_quantum_exchange_and_the_cheapest_cipher() {
     let pair = Pair::new();
     let east = pair.east(&Credentials::default(), &Arc::new(pair.roots[0].svid(EAST)));
     let west = pair.west(&Credentials::default(), &Arc::new(pair.roots[1].svid(WEST)));
     let near = join(&east, &west).await.0.unwrap();
-    let expected = (Some(ProtocolVersion::TLSv1_3), Some(NamedGroup::X25519MLKEM768));
-    assert_eq!(near.stream.agreed(), expected);
+    let agreed = near.stream.agreed().unwrap();
+    assert_eq!(agreed.version, ProtocolVersion::TLSv1_3);
+    assert_eq!(agreed.group, NamedGroup::X25519MLKEM768);
+    assert_eq!(agreed.cipher, CipherSuite::TLS13_AES_128_GCM_SHA256);
 }
 
 #[tokio::test]
@@ -338,7 +340,7 @@ async fn a_caller_of_tls_1_2_is_refused() {
     install();
     let root = Root::new("west");
     let east = East::new(&[trust("west", "west", &root, &[WEST])]);
-    let mut old = ClientConfig::builder_with_provider(provider::link())
+    let mut old = ClientConfig::builder_with_provider(provider::public())
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
         .dangerous()
