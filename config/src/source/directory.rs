@@ -17,10 +17,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::core::DynamicObject;
 use notify::{RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::files::Files;
 use self::world::World;
 pub(crate) use self::world::uid;
 use super::{FileProblem, KindState, Publisher, SourceState, Watched};
@@ -80,7 +81,7 @@ pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
     readable(path)?;
     let now = Timestamp::now();
     let mut world = World::new(now);
-    world.take(files::read(path), now);
+    world.take(Files::new(path.to_owned()).read(), now);
     let (resources, slices) = (world.resources.clone(), world.slices.clone());
     Ok(Contents { resources, slices, problems: world.problems(), world })
 }
@@ -94,7 +95,7 @@ impl Contents {
 
 /// The object of that name as it stands in a directory now, the user's before one that we made.
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
-    let texts = files::read(path).map_err(io::Error::other)?;
+    let texts = Files::new(path.to_owned()).read().map_err(io::Error::other)?;
     for ((role, path), text) in texts {
         let mut file = file::File::default();
         file.take(&path, text, role);
@@ -117,26 +118,26 @@ impl Directory {
 
     /// Reads the directory, and reads it again whenever it changes, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (notice, mut notices) = mpsc::channel(1);
+        let (notice, mut notices) = watch::channel(Touched::default());
         let watcher = watch(&self.path, notice);
         if let Err(error) = &watcher {
             let (path, every) = (self.path.display(), POLL);
             tracing::warn!(%path, %error, ?every, "directory cannot be watched, polling it");
         }
         let Self { path, mut world, publisher } = self;
+        let (mut files, mut seen) = (Files::new(path), Touched::default());
         loop {
-            let folder = path.clone();
             let read = tokio::task::spawn_blocking(move || {
-                let changed = world.take(files::read(&folder), Timestamp::now());
-                (world, changed)
+                let changed = world.take(files.read(), Timestamp::now());
+                (files, world, changed)
             });
             // It ends in an error only where the run time itself is shutting down.
-            let Ok((next, changed)) = read.await else { return };
-            world = next;
+            let Ok((read_from, next, changed)) = read.await else { return };
+            (files, world) = (read_from, next);
             publish(&publisher, &world, changed);
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = settled(&mut notices, watcher.is_ok()) => {}
+                () = settled(&mut notices, &mut seen, watcher.is_ok()) => {}
             }
         }
     }
@@ -148,13 +149,55 @@ fn readable(path: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })
 }
 
+/// How often what was touched, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Touched {
+    /// The user's files.
+    written: u64,
+    /// The objects that we made.
+    made: u64,
+    /// What we said about objects.
+    said: u64,
+}
+
+impl Touched {
+    /// Takes note of one event.
+    fn note(&mut self, own: &Path, event: &notify::Event) {
+        let ours = |folder| {
+            let folder = own.join(folder);
+            !event.paths.is_empty() && event.paths.iter().all(|path| path.starts_with(&folder))
+        };
+        let count = if ours(STATUS_FOLDER) {
+            &mut self.said
+        } else if ours(OBJECTS_FOLDER) {
+            &mut self.made
+        } else {
+            &mut self.written
+        };
+        *count += 1;
+    }
+
+    /// Whether whoever touched files between `before` and now may not be done, so that a moment
+    /// more is waited. We replace our own files as a whole, and what we said about objects can
+    /// wait: nothing follows from it.
+    fn goes_on(self, start: Self, before: Self) -> bool {
+        let only_said = (self.written, self.made) == (start.written, start.made);
+        self.written != before.written || (only_said && self.said != before.said)
+    }
+}
+
 /// Watches the directory itself and not its files, so that files which are replaced by renaming,
 /// and the links of a mounted `ConfigMap`, are seen too.
-fn watch(path: &Path, notice: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+fn watch(
+    path: &Path,
+    notice: watch::Sender<Touched>,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let own = path.join(OWN_FOLDER);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // A full queue says what we would say.
-            notice.try_send(()).ok();
+        if let Ok(event) = event
+            && !event.kind.is_access()
+        {
+            notice.send_modify(|touched| touched.note(&own, &event));
         }
     })?;
     watcher.watch(path, RecursiveMode::Recursive)?;
@@ -162,16 +205,20 @@ fn watch(path: &Path, notice: mpsc::Sender<()>) -> notify::Result<notify::Recomm
 }
 
 /// Waits for a change, and then until there are no more for a moment; or for the next poll.
-async fn settled(changes: &mut mpsc::Receiver<()>, watching: bool) {
+/// `seen` is what was touched before the directory was read last.
+async fn settled(changes: &mut watch::Receiver<Touched>, seen: &mut Touched, watching: bool) {
     if !watching {
         return sleep(POLL).await;
     }
-    if timeout(POLL, changes.recv()).await.is_err() {
+    if timeout(POLL, changes.changed()).await.is_err() {
         return;
     }
-    let deadline = Instant::now() + SETTLE_AT_MOST;
+    let (start, deadline) = (*seen, Instant::now() + SETTLE_AT_MOST);
+    *seen = *changes.borrow_and_update();
     while Instant::now() < deadline {
-        if timeout(SETTLE, changes.recv()).await.is_err() {
+        sleep(SETTLE).await;
+        let before = std::mem::replace(seen, *changes.borrow_and_update());
+        if !seen.goes_on(start, before) {
             return;
         }
     }

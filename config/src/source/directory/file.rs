@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::FileProblem;
 use super::document::Node;
-use super::files::Role;
+use super::files::{Role, Text};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, check};
 
@@ -54,15 +54,20 @@ impl Entry {
 
 impl File {
     /// Takes the text that the file has now. Gives whether anything changed.
-    pub(super) fn take(&mut self, path: &Path, text: Result<String, String>, role: Role) -> bool {
+    pub(super) fn take(&mut self, path: &Path, text: Text, role: Role) -> bool {
         match text {
-            Ok(text) if text == self.text && self.problems.iter().all(|old| old.line > 0) => false,
-            Ok(text) => {
+            Text::Same => false,
+            Text::Read(text)
+                if text == self.text && self.problems.iter().all(|old| old.line > 0) =>
+            {
+                false
+            }
+            Text::Read(text) => {
                 self.read(path, &text, role);
                 self.text = text;
                 true
             }
-            Err(message) => self.fail(vec![whole(path, message)]),
+            Text::Failed(message) => self.fail(vec![whole(path, message)]),
         }
     }
 
