@@ -18,20 +18,14 @@ type test struct {
 
 func main() {
 	// What has to run in another network runs as a child.
-	if len(os.Args) > 1 && os.Args[1] == "capture" {
-		capture()
-		return
-	}
-	if len(os.Args) > 1 && os.Args[1] == "issue" {
-		if err := issue(); err != nil {
-			fmt.Fprintln(os.Stderr, "issue:", err)
-			os.Exit(1)
-		}
+	if len(os.Args) > 1 && child(os.Args[1]) {
 		return
 	}
 	dir := flag.String("dir", "", "folder of the clusters")
 	repository := flag.String("repository", ".", "the checkout")
 	installed := flag.Bool("installed", false, "Spanway is installed and linked already")
+	changes := flag.Int("propagation", 0, "measure how long so many changes of each kind take, in place of the tests")
+	asJSON := flag.Bool("json", false, "one object a line for each figure of -propagation")
 	flag.Parse()
 	s, err := open(*dir, *repository)
 	if err == nil && !*installed {
@@ -42,6 +36,14 @@ func main() {
 		evidence(s)
 		fmt.Println("0 passed, 1 failed")
 		os.Exit(1)
+	}
+	if *changes > 0 {
+		if err := propagation(s, *changes, *asJSON); err != nil {
+			fmt.Println("FAILED  ", err)
+			evidence(s)
+			os.Exit(1)
+		}
+		return
 	}
 	passed, failed := 0, 0
 	all := tests()
@@ -70,6 +72,26 @@ func main() {
 	if failed > 0 || passed == 0 {
 		os.Exit(1)
 	}
+}
+
+// child runs a part that is a process of its own; false if there is no such part.
+func child(part string) bool {
+	switch part {
+	case "capture":
+		capture()
+	case "poll":
+		pollHere()
+	case "rtt":
+		printRTT(os.Args[2])
+	case "issue":
+		if err := issue(); err != nil {
+			fmt.Fprintln(os.Stderr, "issue:", err)
+			os.Exit(1)
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 func chosen(name string, words []string) bool {

@@ -14,6 +14,7 @@ func tests() []test {
 		{"no call fails and none runs twice while remote pods are rolled out, scaled and deleted", remotePodsChange},
 		{"only POSTs that had been sent fail and none runs twice while remote pods end at once", remotePodsEndAtOnce},
 		{"no call fails while routes and endpoints change, and none is answered by a withdrawn rule", routesChange},
+		{"no answer is wrong while changes of routes and endpoints are followed one by one", propagationShown},
 		{"broken objects get conditions with the right reasons, and their neighbours none", brokenObjects},
 		{"a Service of the user's over the mirrored one stays the user's", usersService},
 		{"a peer of another CA or with another account is refused, and the link says why", wrongTrust},
