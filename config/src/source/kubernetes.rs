@@ -27,9 +27,9 @@ use self::scope::{Scope, everywhere, named};
 use super::{Publisher, Watched};
 use crate::model::ObjectRef;
 
-/// How long changes are gathered before they are given on: one `kubectl apply` of several objects
-/// becomes one change, and a route is still live within the time of a few packets.
-const DEBOUNCE: Duration = Duration::from_millis(5);
+/// The shortest time between two states that are given on. A change that comes alone is given on at
+/// once; of many, those that come in such a time become one.
+const PACE: Duration = Duration::from_millis(5);
 /// How many changes wait for being taken in before the watches are read more slowly.
 const CHANGES: usize = 1024;
 
@@ -73,13 +73,13 @@ impl Kubernetes {
             readers.start(scope);
         }
         readers.follow(&wanted.borrow_and_update().clone(), &mut ledger);
-        let mut asks = true;
+        let (mut asks, mut next) = (true, Instant::now());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(change) = changes.recv() => {
                     ledger.take(change, Instant::now());
-                    gather(&mut changes, &mut ledger).await;
+                    gather(&mut changes, &mut ledger, next).await;
                 }
                 alive = wanted.changed(), if asks => {
                     asks = alive.is_ok();
@@ -87,13 +87,17 @@ impl Kubernetes {
                 }
             }
             ledger.publish(&publisher);
+            next = Instant::now() + PACE;
         }
     }
 }
 
-/// Takes in what comes within the time in which changes are gathered.
-async fn gather(changes: &mut mpsc::Receiver<ledger::Change>, ledger: &mut Ledger) {
-    let deadline = Instant::now() + DEBOUNCE;
+/// Takes in what is there already, and what comes until `deadline`.
+async fn gather(
+    changes: &mut mpsc::Receiver<ledger::Change>,
+    ledger: &mut Ledger,
+    deadline: Instant,
+) {
     while let Ok(Some(change)) = timeout_at(deadline, changes.recv()).await {
         ledger.take(change, Instant::now());
     }

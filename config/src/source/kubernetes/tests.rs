@@ -189,3 +189,24 @@ async fn an_end_ends_it() {
     task.await.expect("it ends");
     assert!(!watched.state.borrow().synced);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_alone_is_given_on_at_once_and_of_many_those_of_a_time_become_one() {
+    let options = Options { namespace: "spanway-system".into(), controls: false };
+    let scope = everywhere(&options).into_iter().next().expect("something is watched");
+    let heard = || ledger::Change { scope: scope.clone(), news: ledger::News::Heard };
+    let mut ledger = Ledger::new(std::iter::once(scope.clone()));
+    let (sender, mut changes) = mpsc::channel(CHANGES);
+    let start = Instant::now();
+    sender.try_send(heard()).expect("there is room");
+    gather(&mut changes, &mut ledger, start).await;
+    assert_eq!((changes.len(), start.elapsed()), (0, Duration::ZERO), "it is due already");
+    let later = async {
+        for _ in 0..2 {
+            tokio::time::sleep(PACE * 2 / 3).await;
+            sender.try_send(heard()).expect("there is room");
+        }
+    };
+    tokio::join!(gather(&mut changes, &mut ledger, start + PACE), later);
+    assert_eq!(changes.len(), 1, "the first came in time, the second did not");
+}
