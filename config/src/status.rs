@@ -36,12 +36,19 @@ const OF_CLASS: [&str; 1] = ["Accepted"];
 /// The reason of a Gateway, and of its listener, for which no container port is left: time alone
 /// does not help, as it does with `Pending`.
 const NO_RESOURCES: &str = "NoResources";
+/// The reason of a Gateway, of its listener, and of an import whose container port a gateway could
+/// not bind.
+pub const BIND_FAILED: &str = "BindFailed";
+/// The reason while what is missing comes by itself.
+const PENDING: &str = "Pending";
 
 /// What the gateways and the load balancers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The ports that gateways have bound, each for this owner.
     pub bound: BTreeSet<PortOwner>,
+    /// The ports that a gateway could not bind, each with a sentence that names it and says why.
+    pub unbound: BTreeMap<PortOwner, String>,
     /// The owners for which no container port is left, each with a sentence.
     pub exhausted: BTreeMap<PortOwner, String>,
     /// The addresses of each Gateway.
@@ -219,11 +226,15 @@ fn listener_programmed(listener: &ListenerVerdict, observed: &Observed) -> Condi
     if listener.container_port.is_none() {
         return match observed.exhausted.get(owner) {
             Some(sentence) => no(NO_RESOURCES, sentence),
-            None => no("Pending", "no container port is allotted yet"),
+            None => no(PENDING, "no container port is allotted yet"),
         };
     }
+    // One that has not bound it gets connections all the same: it stands behind the same Service.
+    if let Some(sentence) = observed.unbound.get(owner) {
+        return no(BIND_FAILED, sentence);
+    }
     if !observed.bound.contains(owner) {
-        return no("Pending", "no gateway reports that it has bound the port");
+        return no(PENDING, "no gateway reports that it has bound the port");
     }
     Condition::yes("Programmed", "Programmed")
 }
@@ -237,11 +248,10 @@ fn gateway_programmed(
     if !verdict.accepted || listeners.iter().all(|one| one.reason == "Invalid") {
         return no("Invalid", "no listener can be served");
     }
-    if let Some(without) = listeners.iter().find(|one| one.reason == NO_RESOURCES) {
-        return no(NO_RESOURCES, &without.message);
-    }
-    if let Some(pending) = listeners.iter().find(|one| one.reason == "Pending") {
-        return no("Pending", &pending.message);
+    for reason in [NO_RESOURCES, BIND_FAILED, PENDING] {
+        if let Some(listener) = listeners.iter().find(|one| one.reason == reason) {
+            return no(reason, &listener.message);
+        }
     }
     if addresses.is_empty() {
         return no("AddressNotAssigned", "the LoadBalancer Service has no address yet");

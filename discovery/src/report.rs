@@ -32,6 +32,15 @@ pub struct GatewayReport {
 }
 
 impl GatewayReport {
+    /// The owners of the ports that it could not bind, each with a sentence for a condition.
+    pub fn unbound(&self) -> impl Iterator<Item = (&PortOwner, String)> {
+        self.bind_failures.iter().map(|(port, owner, why)| {
+            let sentence =
+                format!("{} cannot bind {port} for port {}: {why}", self.pod, owner.port);
+            (owner, sentence)
+        })
+    }
+
     /// Whether the leader decides alike on both: versions, ages and counts change all the time, and
     /// of a count only whether there is one stands anywhere.
     pub fn decides_alike(&self, other: &Self) -> bool {

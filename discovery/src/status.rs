@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use config::api::mcs::{ImportCluster, ServiceExport, ServiceImport};
 use config::model::{Kind, Name, ObjectRef};
+use config::status::BIND_FAILED;
 use imbl::OrdMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -230,8 +231,6 @@ fn told(kind: &'static str, reason: &str, message: &str, problems: &[&Problem]) 
 
 /// The reason where no port is left in the range.
 pub const PORTS_EXHAUSTED: &str = "PortsExhausted";
-/// The reason where a gateway could not bind a port.
-pub const BIND_FAILED: &str = "BindFailed";
 
 #[cfg(test)]
 mod tests;

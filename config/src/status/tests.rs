@@ -166,6 +166,19 @@ fn a_listener_for_which_no_port_is_left_says_so() {
 }
 
 #[test]
+fn a_listener_whose_port_a_gateway_could_not_bind_says_which_and_why() {
+    let mut world = world();
+    let owner = PortOwner { uid: "u".into(), port: 80 };
+    world.observed.bound.insert(owner.clone());
+    world.observed.unbound.insert(owner, "system/gw-1 cannot bind 20080: in use".to_owned());
+    assert_eq!(world.programmed(), ("BindFailed".to_owned(), "BindFailed".to_owned()));
+    let status = &world.patch(Kind::Gateway, NOW).unwrap()["status"];
+    let conditions = status["conditions"].as_array().unwrap();
+    let programmed = conditions.iter().find(|one| one["type"] == "Programmed").unwrap();
+    assert_eq!(programmed["message"], "system/gw-1 cannot bind 20080: in use");
+}
+
+#[test]
 fn a_route_that_cannot_be_read_gets_a_condition_that_names_the_field() {
     let mut world = world();
     let mut broken = route(&Value::Null);

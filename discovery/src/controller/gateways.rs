@@ -90,12 +90,14 @@ impl Gateways for Work {
         changes.extend(services(seen.resources, &planned));
         let reports = seen.reports.values();
         let bound = reports.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
+        let unbound = seen.reports.values().flat_map(|report| report.unbound());
         let exhausted = ports.exhausted.iter().map(|owner| {
             let sentence = seen.settings.range.exhausted(owner.port);
             (owner.clone(), sentence)
         });
         let observed = status::Observed {
             bound: bound.collect(),
+            unbound: unbound.map(|(owner, sentence)| (owner.clone(), sentence)).collect(),
             exhausted: exhausted.collect(),
             addresses: planned.addresses,
         };

@@ -10,6 +10,7 @@ use config::model::identity::TrustDomain;
 use config::model::{LinkName, Name};
 use config::ports::PortRecords;
 use config::resources::{Resources, Slices};
+use config::status::BIND_FAILED;
 use config::table::PortOwner;
 use imbl::OrdMap;
 use jiff::{SignedDuration, Timestamp};
@@ -25,9 +26,7 @@ use crate::plan::{
 use crate::ports::{self, Allotment, Needs, PortRange};
 use crate::report::LeaderWord;
 use crate::slices::{self, Reports, Seating, WereReady};
-use crate::status::{
-    self, BIND_FAILED, ExportVerdicts, ImportFacts, LinkFacts, PORTS_EXHAUSTED, StatusPatch,
-};
+use crate::status::{self, ExportVerdicts, ImportFacts, LinkFacts, PORTS_EXHAUSTED, StatusPatch};
 
 /// What the leader works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -358,14 +357,8 @@ fn allot(
     let exhausted = allotment.exhausted.iter().filter_map(|owner| {
         problem(owner, PORTS_EXHAUSTED, seen.settings.range.exhausted(owner.port))
     });
-    let failures = seen
-        .reports
-        .values()
-        .flat_map(|report| report.bind_failures.iter().map(move |failure| (&report.pod, failure)));
-    let failed = failures.filter_map(|(pod, (port, owner, why))| {
-        let message = format!("{pod} cannot bind {port} for port {}: {why}", owner.port);
-        problem(owner, BIND_FAILED, message)
-    });
+    let failed = seen.reports.values().flat_map(|report| report.unbound());
+    let failed = failed.filter_map(|(owner, message)| problem(owner, BIND_FAILED, message));
     let problems = exhausted.chain(failed).collect();
     let exhausted = allotment.exhausted.clone();
     (Ports { allotted: read.by_owner(), exhausted }, allotment, problems)
