@@ -63,7 +63,8 @@ pub struct PlainStream<S = TcpStream> {
 /// was the last, so a cut connection is never an end.
 #[derive(Debug)]
 pub struct TlsStream<S = TcpStream> {
-    io: tokio_rustls::TlsStream<S>,
+    /// Boxed: it has more than a KiB, and moves several times before it comes to rest.
+    io: Box<tokio_rustls::TlsStream<S>>,
 }
 
 /// Why there is no TLS connection.
@@ -184,7 +185,7 @@ impl<S: Socket> PlainStream<S> {
 
 impl<S> From<tokio_rustls::TlsStream<S>> for TlsStream<S> {
     fn from(io: tokio_rustls::TlsStream<S>) -> Self {
-        Self { io }
+        Self { io: Box::new(io) }
     }
 }
 
@@ -196,7 +197,7 @@ impl<S: Socket> TlsStream<S> {
 
     /// The name that the client asked for; `None` on a client's own stream.
     pub fn sni(&self) -> Option<&str> {
-        match &self.io {
+        match &*self.io {
             tokio_rustls::TlsStream::Client(_) => None,
             tokio_rustls::TlsStream::Server(stream) => stream.get_ref().1.server_name(),
         }
