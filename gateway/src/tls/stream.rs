@@ -32,6 +32,12 @@ pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 's
     /// The TCP connection at the bottom.
     fn tcp(&self) -> &TcpStream;
 
+    /// The same if the next byte of it is the next of this stream, both ways: then the kernel may
+    /// move them by itself.
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// Lets the coming drop break the connection off with a reset, whatever is still unsent.
     ///
     /// Without it a drop looks to the peer like an end that was meant.
@@ -147,11 +153,19 @@ impl Socket for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
 }
 
 impl<T: Socket + ?Sized> Socket for Box<T> {
     fn tcp(&self) -> &TcpStream {
         (**self).tcp()
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        (**self).plain()
     }
 }
 
