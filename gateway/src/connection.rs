@@ -123,31 +123,34 @@ fn action<'a>(table: &'a SniTable, sni: Option<&str>) -> Option<&'a Arc<SniActio
 }
 
 impl<V: Serve, E: Exports> Handler for Connections<V, E> {
-    async fn handle(self: Arc<Self>, worker: Arc<Worker>, accepted: Accepted) {
+    fn handle(
+        self: Arc<Self>,
+        worker: Arc<Worker>,
+        accepted: Accepted,
+    ) -> impl Future<Output = ()> + Send {
+        // What is taken apart in here is not held a second time in there.
         let Accepted { stream, peer, local, role, guard } = accepted;
         let open = self.metrics.connection(kind(&role));
-        match role {
-            Role::Link => Box::pin(self.link(stream, peer)).await,
-            Role::Port(port) => {
-                let version = Version::Http1;
-                let call = HttpConnection { worker, peer, local, port, tls: None, version };
-                self.port(stream, call).await;
+        async move {
+            match role {
+                Role::Link => Box::pin(self.link(stream, peer)).await,
+                Role::Port(port) => {
+                    let of = Arc::clone(&port);
+                    let version = Version::Http1;
+                    let call = HttpConnection { worker, peer, local, port, tls: None, version };
+                    // One box after the other: what a connection begins with, a handshake perhaps,
+                    // is gone when it goes on, and an idle one holds only what it needs.
+                    if let Some(rest) = Box::pin(self.begin(stream, &of, call)).await {
+                        rest.await;
+                    }
+                }
             }
+            drop((open, guard));
         }
-        drop((open, guard));
     }
 }
 
 impl<V: Serve, E: Exports> Connections<V, E> {
-    async fn port(&self, stream: TcpStream, call: HttpConnection) {
-        let port = Arc::clone(&call.port);
-        // One box after the other: what it begins with, a handshake perhaps, is gone when it goes
-        // on, and idle connections hold only what they need.
-        if let Some(rest) = Box::pin(self.begin(stream, &port, call)).await {
-            rest.await;
-        }
-    }
-
     /// Hears a client until it is known what is done with its connection; `None`: nothing.
     async fn begin<'a>(
         &'a self,

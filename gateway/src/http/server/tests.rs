@@ -8,7 +8,7 @@ use crate::tls::stream::TlsStream;
 
 /// Bytes of an idle connection's own state. Ten thousand of them are to cost a few dozen MB with
 /// all that belongs to them.
-const IDLE_BYTES_MAX: usize = 1600;
+const IDLE_BYTES_MAX: usize = 1400;
 
 fn size<S, F>(_serve: impl FnOnce(Arc<Proxy>, HttpConnection, S) -> F) -> usize {
     size_of::<F>()
