@@ -192,7 +192,7 @@ impl<V: Serve, E: Exports> Connections<V, E> {
             }
             mirrored::Taken::Raw(io, dialled) => Some(Box::pin(async move {
                 let snapshot = self.published.load_full();
-                raw::carry(io, &call.worker, &snapshot, &port.backend, dialled).await;
+                raw::carry(io, &call.worker, snapshot, &port.backend, dialled).await;
             })),
             mirrored::Taken::Nothing(why) => {
                 tracing::debug!(peer = %call.peer, why, "nothing to do for a connection");
@@ -222,7 +222,7 @@ impl<V: Serve, E: Exports> Connections<V, E> {
                 let io = peeked.replay();
                 Some(Box::pin(async move {
                     let snapshot = self.published.load_full();
-                    raw::pass(io, &call.worker, &snapshot, rule).await;
+                    raw::pass(io, &call.worker, snapshot, rule).await;
                 }))
             }
             None => {
