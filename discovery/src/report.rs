@@ -1,5 +1,6 @@
 //! What the gateways tell the leader, and what it answers: they only read the API server.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct GatewayReport {
     /// Version of its routing table.
     pub table_version: u64,
     /// Container ports that are bound, each with its owner.
-    pub bound: Vec<(u16, PortOwner)>,
+    pub bound: BTreeSet<(u16, PortOwner)>,
     /// Container ports that could not be bound, and why.
     pub bind_failures: Vec<(u16, PortOwner, String)>,
     /// One for each link.

@@ -91,7 +91,7 @@ impl Gateway {
         match reports.get(&self.instance) {
             None => stands,
             Some(report) => {
-                let bound = report.bound.iter().any(|(at, whose)| *at == port && whose == owner);
+                let bound = report.bound.contains(&(port, owner.clone()));
                 bound && (report.serving || stands)
             }
         }

@@ -18,6 +18,7 @@ mod serve;
 mod source;
 mod withdrawn;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl Wires {
             serving: false,
             draining: false,
             table_version: 0,
-            bound: Vec::new(),
+            bound: BTreeSet::new(),
             bind_failures: Vec::new(),
             strangers: Vec::new(),
             links: Vec::new(),

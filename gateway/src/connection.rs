@@ -5,10 +5,13 @@ pub mod raw;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::table::{Port, PortServes, SniAction, SniTable, TlsTermination, VirtualHosts};
+use config::table::{
+    MirroredPort, Port, PortServes, SniAction, SniTable, TlsTermination, VirtualHosts,
+};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 
@@ -34,6 +37,9 @@ pub const FIRST_BYTE_WAIT: Duration = Duration::from_mins(1);
 /// How often a link connection looks whether its peer is trusted still: whom an operator has taken
 /// off a link is cut off within that time.
 pub const TRUST_EVERY: Duration = Duration::from_secs(5);
+
+/// What is done with a connection once its beginning was heard.
+type Rest<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Who answers requests, and streams of catalogs.
 pub trait Serve: Send + Sync + 'static {
@@ -117,77 +123,112 @@ fn action<'a>(table: &'a SniTable, sni: Option<&str>) -> Option<&'a Arc<SniActio
 }
 
 impl<V: Serve, E: Exports> Handler for Connections<V, E> {
-    async fn handle(self: Arc<Self>, worker: Arc<Worker>, accepted: Accepted) {
+    fn handle(
+        self: Arc<Self>,
+        worker: Arc<Worker>,
+        accepted: Accepted,
+    ) -> impl Future<Output = ()> + Send {
+        // What is taken apart in here is not held a second time in there.
         let Accepted { stream, peer, local, role, guard } = accepted;
         let open = self.metrics.connection(kind(&role));
-        match role {
-            Role::Link => self.link(stream, peer).await,
-            Role::Port(port) => {
-                let version = Version::Http1;
-                let call = HttpConnection { worker, peer, local, port, tls: None, version };
-                self.port(stream, call).await;
+        async move {
+            match role {
+                Role::Link => Box::pin(self.link(stream, peer)).await,
+                Role::Port(port) => {
+                    let of = Arc::clone(&port);
+                    let version = Version::Http1;
+                    let call = HttpConnection { worker, peer, local, port, tls: None, version };
+                    // One box after the other: what a connection begins with, a handshake perhaps,
+                    // is gone when it goes on, and an idle one holds only what it needs.
+                    if let Some(rest) = Box::pin(self.begin(stream, &of, call)).await {
+                        rest.await;
+                    }
+                }
             }
+            drop((open, guard));
         }
-        drop((open, guard));
     }
 }
 
 impl<V: Serve, E: Exports> Connections<V, E> {
-    async fn port(&self, stream: TcpStream, call: HttpConnection) {
-        let port = Arc::clone(&call.port);
+    /// Hears a client until it is known what is done with its connection; `None`: nothing.
+    async fn begin<'a>(
+        &'a self,
+        stream: TcpStream,
+        port: &'a Port,
+        call: HttpConnection,
+    ) -> Option<Rest<'a>> {
         match &port.serves {
             PortServes::Http(_) => self.plain(stream, call).await,
             PortServes::Tls(table) => self.tls(stream, table, call).await,
-            PortServes::Mirrored(mirrored) => {
-                match mirrored::decide(stream, mirrored, &self.published, &call.worker).await {
-                    mirrored::Taken::Http(io, version) => {
-                        self.serve.http(io, HttpConnection { version, ..call }).await;
-                    }
-                    mirrored::Taken::Raw(io, chosen) => {
-                        let snapshot = self.published.load_full();
-                        let key = &mirrored.backend;
-                        raw::carry(io, &call.worker, &snapshot, key, chosen).await;
-                    }
-                    mirrored::Taken::Nothing(why) => {
-                        tracing::debug!(peer = %call.peer, why, "nothing to do for a connection");
-                    }
-                }
-            }
+            PortServes::Mirrored(mirrored) => self.mirrored(stream, mirrored, call).await,
         }
     }
 
-    async fn plain(&self, stream: TcpStream, call: HttpConnection) {
+    async fn plain(&self, stream: TcpStream, call: HttpConnection) -> Option<Rest<'_>> {
         let mut first = First::new(stream);
         match tokio::time::timeout(FIRST_BYTE_WAIT, first.version()).await {
             Ok(Ok(Some(version))) => {
                 let call = HttpConnection { version, ..call };
-                self.serve.http(first.replay(), call).await;
+                return Some(Box::pin(self.serve.http(first.replay(), call)));
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => tracing::debug!(%error, peer = %call.peer, "client went"),
             Err(_) => tracing::debug!(peer = %call.peer, "client said nothing"),
         }
+        None
     }
 
-    async fn tls(&self, stream: TcpStream, table: &SniTable, call: HttpConnection) {
+    async fn mirrored<'a>(
+        &'a self,
+        stream: TcpStream,
+        port: &'a MirroredPort,
+        call: HttpConnection,
+    ) -> Option<Rest<'a>> {
+        match mirrored::decide(stream, port, &self.published, &call.worker).await {
+            mirrored::Taken::Http(io, version) => {
+                let call = HttpConnection { version, ..call };
+                Some(Box::pin(self.serve.http(io, call)))
+            }
+            mirrored::Taken::Raw(io, dialled) => Some(Box::pin(async move {
+                let snapshot = self.published.load_full();
+                raw::carry(io, &call.worker, snapshot, &port.backend, dialled).await;
+            })),
+            mirrored::Taken::Nothing(why) => {
+                tracing::debug!(peer = %call.peer, why, "nothing to do for a connection");
+                None
+            }
+        }
+    }
+
+    async fn tls<'a>(
+        &'a self,
+        stream: TcpStream,
+        table: &'a SniTable,
+        call: HttpConnection,
+    ) -> Option<Rest<'a>> {
         let peeked = match peek::peek(stream, HANDSHAKE_WAIT).await {
             Ok(peeked) => peeked,
             Err(error) => {
                 tracing::debug!(%error, peer = %call.peer, "no TLS connection");
-                return;
+                return None;
             }
         };
         match action(table, peeked.sni.as_deref()).map(AsRef::as_ref) {
             Some(SniAction::Terminate(termination)) => {
-                self.terminate(peeked, termination, call).await;
+                self.terminate(peeked, termination, call).await
             }
             Some(SniAction::Passthrough(rule)) => {
-                let snapshot = self.published.load_full();
-                raw::pass(peeked.replay(), &call.worker, &snapshot, rule).await;
+                let io = peeked.replay();
+                Some(Box::pin(async move {
+                    let snapshot = self.published.load_full();
+                    raw::pass(io, &call.worker, snapshot, rule).await;
+                }))
             }
             None => {
                 tracing::debug!(sni = ?peeked.sni, peer = %call.peer, "nobody has this name");
                 abort(peeked.replay());
+                None
             }
         }
     }
@@ -197,7 +238,7 @@ impl<V: Serve, E: Exports> Connections<V, E> {
         peeked: Peeked<TcpStream>,
         termination: &TlsTermination,
         call: HttpConnection,
-    ) {
+    ) -> Option<Rest<'_>> {
         let sni = peeked.sni.as_deref().map(Arc::from);
         let config = {
             let snapshot = self.published.load();
@@ -206,13 +247,13 @@ impl<V: Serve, E: Exports> Connections<V, E> {
         let Some(config) = config else {
             tracing::debug!(?sni, "no certificate for this name");
             abort(peeked.replay());
-            return;
+            return None;
         };
         let stream: TlsStream<TcpStream> = match peeked.terminate(config, HANDSHAKE_WAIT).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(%error, peer = %call.peer, "no TLS connection");
-                return;
+                return None;
             }
         };
         let version = match stream.alpn() {
@@ -220,7 +261,7 @@ impl<V: Serve, E: Exports> Connections<V, E> {
             _ => Version::Http1,
         };
         let tls = Some(Tls { sni, peer_chain: stream.peer_chain().into() });
-        self.serve.http(stream, HttpConnection { tls, version, ..call }).await;
+        Some(Box::pin(self.serve.http(stream, HttpConnection { tls, version, ..call })))
     }
 
     async fn link(&self, stream: TcpStream, peer: SocketAddr) {

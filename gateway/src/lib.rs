@@ -27,6 +27,8 @@ pub mod link;
 
 pub mod splice;
 
+pub mod memory;
+
 pub mod tls;
 
 pub mod http;

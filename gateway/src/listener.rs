@@ -5,7 +5,7 @@ pub mod bind;
 pub mod limits;
 pub mod peek;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub struct Listeners<H> {
     workers: Arc<Workers>,
     context: accept::Context<H>,
     sockets: HashMap<(u16, Owner), Listening>,
+    /// The table that was brought about last, if all of it was, and how its ports stand.
+    settled: Option<(Arc<RoutingTable>, Arc<[BindReport]>)>,
 }
 
 struct Listening {
@@ -87,12 +89,17 @@ impl<H: Handler> Listeners<H> {
     ) -> Self {
         let limits = limits::Limiter::new(settings.limits);
         let context = accept::Context { published, handler, draining, limits };
-        Self { settings, workers, context, sockets: HashMap::new() }
+        Self { settings, workers, context, sockets: HashMap::new(), settled: None }
     }
 
     /// Binds what `table` wants and is not bound, stops accepting where nothing is wanted, and
     /// says how every port stands. A port that could not be bound is tried again by every call.
-    pub fn sync(&mut self, table: &RoutingTable) -> Vec<BindReport> {
+    pub fn sync(&mut self, table: &Arc<RoutingTable>) -> Arc<[BindReport]> {
+        if let Some((known, reports)) = &self.settled
+            && Arc::ptr_eq(known, table)
+        {
+            return Arc::clone(reports);
+        }
         let wanted = self.wanted(table);
         self.sockets.retain(|key, _| wanted.contains(key));
         for key in &wanted {
@@ -102,11 +109,14 @@ impl<H: Handler> Listeners<H> {
                 self.sockets.insert(key.clone(), listening);
             }
         }
-        self.reports()
+        let reports: Arc<[BindReport]> = self.reports().into();
+        let all = reports.iter().all(|report| report.bound == Bound::Yes);
+        self.settled = all.then(|| (Arc::clone(table), Arc::clone(&reports)));
+        reports
     }
 
     /// How every port stands, in the order of their numbers.
-    pub fn reports(&self) -> Vec<BindReport> {
+    fn reports(&self) -> Vec<BindReport> {
         let mut reports: Vec<BindReport> = self
             .sockets
             .iter()
@@ -123,9 +133,10 @@ impl<H: Handler> Listeners<H> {
     /// Stops accepting on all ports; connections that are open go on.
     pub fn stop(&mut self) {
         self.sockets.clear();
+        self.settled = None;
     }
 
-    fn wanted(&self, table: &RoutingTable) -> Vec<(u16, Owner)> {
+    fn wanted(&self, table: &RoutingTable) -> HashSet<(u16, Owner)> {
         let ports = table.accepting();
         let ports = ports.map(|(number, port)| (number, Owner::Port(port.owner.clone())));
         ports.chain(self.settings.link_port.map(|port| (port, Owner::Link))).collect()

@@ -1,25 +1,27 @@
 //! Copies bytes both ways between two connections.
 //!
 //! An end on one side becomes an end on the other; anything else becomes an abort there, so that
-//! nobody takes a cut stream for a whole one.
+//! nobody takes a cut stream for a whole one. Between two plain connections what comes in large
+//! portions never leaves the kernel.
+
+mod buffer;
+mod direction;
+mod pipe;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::direction::Direction;
 use crate::tls::stream::Socket;
 
 #[cfg(test)]
 mod tests;
 
-/// Bytes on their way in one direction: a TLS record.
-const BUFFER_BYTES: usize = 16 * 1024;
 /// How long neither direction may move: two hours, as for other layer 4 balancers; dead peers
 /// are found much sooner, by keep-alive and user timeout.
 pub const IDLE_MAX: Duration = Duration::from_hours(2);
@@ -175,98 +177,8 @@ impl<A: Socket, B: Socket> Drop for Pair<A, B> {
     }
 }
 
+/// Which end of a direction broke.
 enum Fault {
     Read(io::Error),
     Write(io::Error),
-}
-
-/// One of the two directions.
-#[derive(Default)]
-struct Direction {
-    buffer: Vec<u8>,
-    /// What lies between is read and not written.
-    from: usize,
-    to: usize,
-    unflushed: bool,
-    state: State,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Open,
-    /// The source has ended; the sink has not been told.
-    Ending,
-    Ended,
-}
-
-impl Direction {
-    fn is_ended(&self) -> bool {
-        self.state == State::Ended
-    }
-
-    fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut R,
-        sink: &mut W,
-        copied: &AtomicU64,
-    ) -> Poll<Result<(), Fault>> {
-        while self.state == State::Open {
-            ready!(self.write(cx, sink, copied)).map_err(Fault::Write)?;
-            match self.read(cx, source).map_err(Fault::Read)? {
-                Poll::Ready(0) => self.state = State::Ending,
-                Poll::Ready(_) => {}
-                Poll::Pending => {
-                    if self.unflushed {
-                        ready!(Pin::new(&mut *sink).poll_flush(cx)).map_err(Fault::Write)?;
-                        self.unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-        if self.state == State::Ending {
-            ready!(Pin::new(sink).poll_shutdown(cx)).map_err(Fault::Write)?;
-            self.state = State::Ended;
-            self.buffer = Vec::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn write<W: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        sink: &mut W,
-        copied: &AtomicU64,
-    ) -> Poll<io::Result<()>> {
-        while let Some(rest @ [_, ..]) = self.buffer.get(self.from..self.to) {
-            let count = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.from += count;
-            self.unflushed = true;
-            copied.fetch_add(count as u64, Relaxed);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads into the buffer, all of which is written.
-    fn read<R: AsyncRead + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut R,
-    ) -> Result<Poll<usize>, io::Error> {
-        self.buffer.resize(BUFFER_BYTES, 0);
-        let mut buffer = ReadBuf::new(&mut self.buffer);
-        match Pin::new(source).poll_read(cx, &mut buffer) {
-            Poll::Ready(read) => {
-                read?;
-                (self.from, self.to) = (0, buffer.filled().len());
-                Ok(Poll::Ready(self.to))
-            }
-            Poll::Pending => Ok(Poll::Pending),
-        }
-    }
 }

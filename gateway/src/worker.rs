@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::h1::ClientConn;
 use crate::http::h2::client::Session;
 use crate::link::ahead::{self, Ahead};
+use crate::memory;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::{Metrics, Tally};
 use crate::upstream::connect::Connection;
@@ -219,5 +220,6 @@ async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
         let snapshot = published.load_full();
         worker.sweep(&snapshot, Instant::now());
         ahead::keep(&worker, &snapshot, Instant::now());
+        memory::give_back();
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use config::model::{Kind, Name, ObjectRef};
 use config::resources::{Resources, Slices};
 use config::source::SourceState;
-use config::table::PortOwner;
 use imbl::OrdMap;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
@@ -189,8 +188,7 @@ fn recorded(resources: &Resources) -> usize {
 fn report_of(resources: &Resources, draining: bool) -> Arc<ReceivedReports> {
     let maps = resources.config_maps.valid.iter().map(|(name, map)| (name, &**map));
     let records = config::ports::PortRecords::read("spanway-system", maps);
-    let bound: Vec<(u16, PortOwner)> =
-        records.by_owner().into_iter().map(|(owner, port)| (port, owner)).collect();
+    let bound = records.by_owner().into_iter().map(|(owner, port)| (port, owner)).collect();
     let report = GatewayReport {
         instance: "gw".into(),
         pod: Name::new("spanway-system", "gw-0"),

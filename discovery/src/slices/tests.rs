@@ -105,7 +105,7 @@ fn a_gateway_comes_in_once_it_serves_and_has_the_port_bound() {
 #[test]
 fn a_port_bound_for_another_owner_does_not_count() {
     let mut other = report(true, true);
-    other.bound[0].1.port = 81;
+    other.bound = [(PORT, PortOwner { port: 81, ..owner() })].into();
     assert!(!named(None, Some(other), &Slices::default()));
 }
 

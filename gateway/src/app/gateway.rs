@@ -1,12 +1,11 @@
 //! The part that carries traffic: listeners, readiness, the report of this gateway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::model::LinkName;
 use config::source::SourceState;
-use config::table::PortOwner;
 use discovery::endpoint::build::LinkInput;
 use discovery::report::{GatewayReport, LeaderWord, LinkReport};
 use tokio::sync::watch;
@@ -108,10 +107,10 @@ impl FirstPorts {
             return false;
         }
         let waited = now.duration_since(*self.since.get_or_insert(now)) >= PORTS_WAIT;
-        let has = |owner: &PortOwner| {
-            reports.iter().any(|one| matches!(&one.owner, Owner::Port(known) if known == owner))
+        self.bound = self.bound || waited || {
+            let known: HashSet<&Owner> = reports.iter().map(|one| &one.owner).collect();
+            derived.owners.iter().all(|owner| known.contains(&Owner::Port(owner.clone())))
         };
-        self.bound = self.bound || waited || derived.owners.iter().all(has);
         self.bound
     }
 }
@@ -162,7 +161,7 @@ impl Gateway {
                 // No link can be dialled yet: the wait for catalogs begins with the certificate.
                 started = Instant::now();
             }
-            let bound = if stopped { Vec::new() } else { self.bind(&inputs) };
+            let bound = if stopped { Arc::default() } else { self.bind(&inputs) };
             let mut readiness = self.readiness(&inputs, started);
             readiness.listeners_bound =
                 first_ports.are_bound(&inputs.derived.borrow(), &bound, Instant::now());
@@ -184,10 +183,10 @@ impl Gateway {
         }
     }
 
-    fn bind(&mut self, inputs: &Inputs) -> Vec<BindReport> {
+    fn bind(&mut self, inputs: &Inputs) -> Arc<[BindReport]> {
         // Before everything was listed an empty table says nothing.
         if !inputs.source.borrow().synced {
-            return Vec::new();
+            return Arc::default();
         }
         let snapshot = self.published.load_full();
         self.listeners.sync(&snapshot.table)
@@ -218,7 +217,7 @@ impl Gateway {
             serving: ready.serves() && !ready.leaving,
             draining: ready.leaving,
             table_version: self.published.load().table.version,
-            bound: Vec::new(),
+            bound: BTreeSet::new(),
             bind_failures: Vec::new(),
             strangers: self.refused.of(STRANGERS),
             links: derived.known.values().map(|link| self.link(link)).collect(),
@@ -226,7 +225,9 @@ impl Gateway {
         for BindReport { port, owner, bound } in bound {
             let Owner::Port(owner) = owner else { continue };
             match bound {
-                Bound::Yes => report.bound.push((*port, owner.clone())),
+                Bound::Yes => {
+                    report.bound.insert((*port, owner.clone()));
+                }
                 Bound::No(why) => {
                     report.bind_failures.push((*port, owner.clone(), why.to_string()));
                 }
@@ -270,6 +271,7 @@ const fn next(phase: Phase) -> Phase {
 #[cfg(test)]
 mod tests {
     use config::compile::Compiled;
+    use config::table::PortOwner;
 
     use super::*;
 
@@ -281,7 +283,7 @@ mod tests {
     fn derived(ports: &[u16]) -> Derived {
         let mut compiled = Compiled::default();
         compiled.table.version = 1;
-        let owners: std::collections::BTreeSet<_> = ports.iter().map(|port| owner(*port)).collect();
+        let owners: BTreeSet<_> = ports.iter().map(|port| owner(*port)).collect();
         Derived { compiled: compiled.into(), owners: owners.into(), ..Derived::default() }
     }
 

@@ -7,6 +7,7 @@ use config::model::LinkName;
 use discovery::catalog::Refusal;
 use discovery::catalog::server::{PeerLink, Server};
 use discovery::endpoint::LinkTarget;
+use futures::future::Either;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
@@ -33,11 +34,12 @@ pub(super) struct Services {
 }
 
 impl Serve for Services {
-    async fn http<S: Socket>(&self, io: S, call: HttpConnection) {
+    fn http<S: Socket>(&self, io: S, call: HttpConnection) -> impl Future<Output = ()> + Send {
         let proxy = Arc::clone(&self.proxy);
+        // The larger one is boxed, as the other is what most idle connections have.
         match call.version {
-            Version::Http1 => serve_http1(proxy, call, io).await,
-            Version::Http2 => serve_http2(proxy, call, io).await,
+            Version::Http1 => Either::Left(serve_http1(proxy, call, io)),
+            Version::Http2 => Either::Right(Box::pin(serve_http2(proxy, call, io))),
         }
     }
 

@@ -53,14 +53,16 @@ pub async fn dial(
 pub async fn carry<S: Socket>(
     io: S,
     worker: &Worker,
-    snapshot: &Arc<Snapshot>,
+    snapshot: Arc<Snapshot>,
     key: &BackendKey,
     dialled: Option<Dialled>,
 ) {
     let dialled = match dialled {
         Some(dialled) => Ok(dialled),
-        None => dial(worker, snapshot, key).await,
+        None => dial(worker, &snapshot, key).await,
     };
+    // What is copied may go on for days, and must not keep a table of long ago.
+    drop(snapshot);
     match dialled {
         Ok((chosen, connection)) => {
             let copied = Copied::default();
@@ -77,7 +79,7 @@ pub async fn carry<S: Socket>(
 }
 
 /// Copies between a client and a backend of `rule`.
-pub async fn pass<S: Socket>(io: S, worker: &Worker, snapshot: &Arc<Snapshot>, rule: &StreamRule) {
+pub async fn pass<S: Socket>(io: S, worker: &Worker, snapshot: Arc<Snapshot>, rule: &StreamRule) {
     match upstream::split::split(&rule.backends, chance::next()) {
         Ok((_, key)) => carry(io, worker, snapshot, key, None).await,
         Err(failure) => {

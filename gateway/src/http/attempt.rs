@@ -95,8 +95,9 @@ where
     };
     let changes = prepared.changes();
     let over = Over { proxy, request, attempt: &*attempt, chosen: &chosen, now };
+    // What most requests do not need is boxed, so that it makes no request larger.
     let result = if attempt.http2 {
-        over.http2(sides, &changes, &exchange, (prepared, progress)).await
+        Box::pin(over.http2(sides, &changes, &exchange, (prepared, progress))).await
     } else {
         over.http1(sides, &changes, &exchange, (prepared, record, progress)).await
     };
@@ -141,7 +142,7 @@ impl Over<'_> {
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled
         } else {
-            let (connection, origin) = self.connect(prepared).await?;
+            let (connection, origin) = Box::pin(self.connect(prepared)).await?;
             (Box::new(ClientConn::over(connection, self.proxy.endpoint_waits)), origin)
         };
         client.start(head, None, changes).map_err(|error| match error {

@@ -1,5 +1,6 @@
 //! One request, from its head to its last byte: the table of contents of the request path.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use config::model::AppProtocol;
@@ -83,7 +84,7 @@ where
         Ok(found) => {
             prepared.filter(found.filters());
             let state = (&mut prepared, &mut record, &progress);
-            let work = try_endpoints(proxy, (&snapshot, found), request, &mut sides, state);
+            let work = pin!(try_endpoints(proxy, (&snapshot, found), request, &mut sides, state));
             match limit(found.timeouts().request) {
                 Some(limit) => {
                     tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut))

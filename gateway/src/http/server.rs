@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::attempt;
-use super::h1::{ReadError, ReplyTo, ResponseHead, ServerConn};
+use super::h1::{ReadError, Reader, ReplyTo, ResponseHead, ServerConn};
 use super::h2;
 use super::prepare::Origin;
 use super::proxy::Proxy;
@@ -17,51 +17,68 @@ use crate::connection::HttpConnection;
 use crate::drain::Phase;
 use crate::tls::stream::Socket;
 
+#[cfg(test)]
+mod tests;
+
 /// Serves an HTTP/1 connection to its end.
-pub async fn serve_http1<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
+///
+/// A request has a box of its own, and so has whatever comes only once: between two requests the
+/// connection does without their memory.
+pub fn serve_http1<S>(
+    proxy: Arc<Proxy>,
+    call: HttpConnection,
+    stream: S,
+) -> impl Future<Output = ()> + Send
 where
     S: Socket,
 {
     let mut connection = ServerConn::over(stream, proxy.waits);
     let origin = Origin::of(&call);
     let (mut drain, mut end) = (proxy.draining.begins(), proxy.draining.ends());
-    loop {
-        let head = tokio::select! {
-            biased;
-            head = connection.read_head() => head,
-            // Only an idle connection is ended: what has come of a request is read before.
-            () = drain.reached() => return connection.close().await,
-        };
-        let head = match head {
-            Ok(Some(head)) => head,
-            Ok(None) => return connection.close().await,
-            Err(error) => return refuse(&proxy, connection, &error).await,
-        };
-        let ServerConn { reader, writer } = &mut connection;
-        let request = Request {
-            call: &call,
-            origin: &origin,
-            head: &head,
-            leaving: proxy.draining.phase() >= Phase::Leaving,
-            began: Instant::now(),
-        };
-        let sides = Sides { body: reader, answer: writer };
-        let served = tokio::select! {
-            biased;
-            served = serve(&proxy, request, sides) => served,
-            // An answer without a length would look whole if its connection merely ended.
-            () = end.reached() => Served::BreakOff,
-        };
-        match served {
-            Served::KeepAlive if connection.reader.is_done() || connection.reader.drain().await => {
-            }
-            Served::KeepAlive | Served::Close => return connection.close().await,
-            Served::BreakOff => return attempt::break_off(connection),
-            Served::Switched(switched) => {
-                return attempt::join_switched(connection, *switched).await;
+    // Not an `async fn`, which would hold each of its arguments twice.
+    async move {
+        loop {
+            let head = tokio::select! {
+                biased;
+                head = connection.read_head() => head,
+                // Only an idle connection is ended: what has come of a request is read before.
+                () = drain.reached() => return Box::pin(connection.close()).await,
+            };
+            let head = match head {
+                Ok(Some(head)) => head,
+                Ok(None) => return Box::pin(connection.close()).await,
+                Err(error) => return Box::pin(refuse(&proxy, connection, &error)).await,
+            };
+            let ServerConn { reader, writer } = &mut connection;
+            let request = Request {
+                call: &call,
+                origin: &origin,
+                head: &head,
+                leaving: proxy.draining.phase() >= Phase::Leaving,
+                began: Instant::now(),
+            };
+            let sides = Sides { body: reader, answer: writer };
+            let served = tokio::select! {
+                biased;
+                served = Box::pin(serve(&proxy, request, sides)) => served,
+                // An answer without a length would look whole if its connection merely ended.
+                () = end.reached() => Served::BreakOff,
+            };
+            match served {
+                Served::KeepAlive if is_read(&mut connection.reader).await => {}
+                Served::KeepAlive | Served::Close => return Box::pin(connection.close()).await,
+                Served::BreakOff => return attempt::break_off(connection),
+                Served::Switched(switched) => {
+                    return Box::pin(attempt::join_switched(connection, *switched)).await;
+                }
             }
         }
     }
+}
+
+/// Whether all of a request is read, or the rest is so little that it was thrown away.
+async fn is_read<R: AsyncRead + Unpin>(reader: &mut Reader<R>) -> bool {
+    reader.is_done() || Box::pin(reader.drain()).await
 }
 
 /// Answers what could not be read, and ends the connection.

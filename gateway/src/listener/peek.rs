@@ -181,6 +181,10 @@ impl<S: Socket> Socket for Replay<S> {
     fn tcp(&self) -> &TcpStream {
         self.io.tcp()
     }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        self.io.plain().filter(|_| self.ahead().is_empty())
+    }
 }
 
 impl<S: Socket> AsyncRead for Replay<S> {

@@ -72,7 +72,7 @@ impl World {
         });
         let snapshot = Snapshot { table: Arc::clone(&table), ..Snapshot::default() };
         drop(self.published.swap(Arc::new(snapshot)));
-        self.listeners.sync(&table)
+        self.listeners.sync(&table).to_vec()
     }
 
     fn next(&mut self) -> (String, Accepted) {

@@ -1,8 +1,11 @@
 //! Copies over loopback connections.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::buffer::Buffer;
 use super::*;
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -69,4 +72,100 @@ async fn a_copy_that_is_given_up_aborts_both_sides() {
     }
     assert!(client.read_to_end(&mut Vec::new()).await.is_err());
     assert!(endpoint.read_to_end(&mut Vec::new()).await.is_err());
+}
+
+/// Far more than the buffers of two connections hold.
+const MUCH: usize = 16 * 1024 * 1024;
+
+fn much() -> Vec<u8> {
+    (0..=250).cycle().take(MUCH).collect()
+}
+
+#[tokio::test]
+async fn much_goes_through_a_pipe_and_arrives_whole() {
+    let (mut client, client_end) = pair().await;
+    let (endpoint_end, mut endpoint) = pair().await;
+    let copied = Copied::default();
+    let all = much();
+    let send = async {
+        endpoint.write_all(&all).await.unwrap();
+        endpoint.shutdown().await.unwrap();
+    };
+    let receive = async {
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert!(got == all, "{} bytes, not those that were sent", got.len());
+        client.shutdown().await.unwrap();
+    };
+    let copy = splice(client_end, endpoint_end, Splice::default(), &copied);
+    let (done, (), ()) = tokio::join!(copy, send, receive);
+    done.unwrap();
+    assert_eq!((copied.up(), copied.down()), (0, MUCH as u64));
+    assert!(pipe::spare() > 0, "no pipe was used");
+}
+
+#[tokio::test]
+async fn a_reset_behind_much_never_looks_like_an_end() {
+    let (mut client, client_end) = pair().await;
+    let (endpoint_end, mut endpoint) = pair().await;
+    let copied = Copied::default();
+    let all = much();
+    let peers = async {
+        let mut got = vec![0; MUCH];
+        let (written, read) = tokio::join!(endpoint.write_all(&all), client.read_exact(&mut got));
+        written.unwrap();
+        read.unwrap();
+        endpoint.abort();
+        let error = client.read_to_end(&mut got).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    };
+    let copy = splice(client_end, endpoint_end, Splice::default(), &copied);
+    let (done, ()) = tokio::join!(copy, peers);
+    assert!(matches!(done, Err(Broken::Endpoint(_))), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_pipe_that_holds_bytes_is_never_used_again() {
+    let (mut near, far) = pair().await;
+    near.write_all(b"of one connection").await.unwrap();
+    let mut pipe = pipe::Pipe::take().unwrap();
+    assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &far)).await.unwrap(), 17);
+    drop(pipe);
+    assert_eq!(pipe::spare(), 0);
+}
+
+#[test]
+fn there_are_no_more_pipes_than_the_limit() {
+    let _one = pipe::Counted::within(usize::MAX).unwrap();
+    assert!(pipe::Counted::within(1).is_none());
+}
+
+/// Gives some bytes, then an error, and then an end: a socket tells an error once.
+struct Breaks(u8);
+
+impl AsyncRead for Breaks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0 += 1;
+        match self.0 {
+            1 => buf.put_slice(b"bytes"),
+            2 => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            _ => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_error_behind_bytes_is_told_when_they_are_written() {
+    let (mut buffer, mut source, mut sink) = (Buffer::default(), Breaks(0), Vec::new());
+    let copied = AtomicU64::default();
+    assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source)).await.unwrap(), 5);
+    poll_fn(|cx| buffer.poll_empty(cx, &mut sink, &copied)).await.unwrap();
+    assert_eq!(sink, b"bytes");
+    let error = poll_fn(|cx| buffer.poll_fill(cx, &mut source)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }

@@ -32,6 +32,12 @@ pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 's
     /// The TCP connection at the bottom.
     fn tcp(&self) -> &TcpStream;
 
+    /// The same if the next byte of it is the next of this stream, both ways: then the kernel may
+    /// move them by itself.
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// Lets the coming drop break the connection off with a reset, whatever is still unsent.
     ///
     /// Without it a drop looks to the peer like an end that was meant.
@@ -63,7 +69,8 @@ pub struct PlainStream<S = TcpStream> {
 /// was the last, so a cut connection is never an end.
 #[derive(Debug)]
 pub struct TlsStream<S = TcpStream> {
-    io: tokio_rustls::TlsStream<S>,
+    /// Boxed: it has more than a KiB, and moves several times before it comes to rest.
+    io: Box<tokio_rustls::TlsStream<S>>,
 }
 
 /// Why there is no TLS connection.
@@ -146,11 +153,19 @@ impl Socket for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
 }
 
 impl<T: Socket + ?Sized> Socket for Box<T> {
     fn tcp(&self) -> &TcpStream {
         (**self).tcp()
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        (**self).plain()
     }
 }
 
@@ -184,7 +199,7 @@ impl<S: Socket> PlainStream<S> {
 
 impl<S> From<tokio_rustls::TlsStream<S>> for TlsStream<S> {
     fn from(io: tokio_rustls::TlsStream<S>) -> Self {
-        Self { io }
+        Self { io: Box::new(io) }
     }
 }
 
@@ -196,7 +211,7 @@ impl<S: Socket> TlsStream<S> {
 
     /// The name that the client asked for; `None` on a client's own stream.
     pub fn sni(&self) -> Option<&str> {
-        match &self.io {
+        match &*self.io {
             tokio_rustls::TlsStream::Client(_) => None,
             tokio_rustls::TlsStream::Server(stream) => stream.get_ref().1.server_name(),
         }

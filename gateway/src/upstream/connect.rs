@@ -151,6 +151,13 @@ impl Socket for Connection {
             Self::Link(call) => call.tcp(),
         }
     }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Direct(stream) => Some(stream),
+            Self::Link(_) => None,
+        }
+    }
 }
 
 /// Calls a method of whichever stream it is.

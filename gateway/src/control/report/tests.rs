@@ -14,7 +14,7 @@ fn report() -> GatewayReport {
         serving: true,
         draining: false,
         table_version: 7,
-        bound: vec![(20_000, owner("a", 80)), (20_001, owner("b", 443))],
+        bound: [(20_000, owner("a", 80)), (20_001, owner("b", 443))].into(),
         bind_failures: vec![(20_002, owner("c", 80), "taken".to_owned())],
         links: vec![
             LinkReport {
@@ -49,7 +49,7 @@ fn a_port_of_an_unknown_transport_is_left_out() {
     for transport in [1, 99] {
         sent.bound[0].owner.as_mut().unwrap().transport = transport;
         let read = from_wire(&sent).unwrap();
-        assert_eq!(read.bound, [(20_001, owner("b", 443))]);
+        assert_eq!(Vec::from_iter(read.bound), [(20_001, owner("b", 443))]);
     }
 }
 

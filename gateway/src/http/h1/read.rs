@@ -2,6 +2,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncRead;
@@ -127,9 +128,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Some(filled) => filled?,
             };
         }
-        let scanned = scan(&mut self.scanner, &mut self.input);
-        let scanned =
-            self.alarm.within(self.waits.head, scanned).await.ok_or(ReadError::TimedOut)??;
+        // Pinned here, as each call that it is handed through would keep a copy of its own.
+        let scanned = self
+            .alarm
+            .within(self.waits.head, pin!(scan(&mut self.scanner, &mut self.input)))
+            .await;
+        let scanned = scanned.ok_or(ReadError::TimedOut)??;
         let head = RequestHead::judge(self.input.bytes(), scanned.0)?;
         self.begin(scanned.1, head.body());
         Ok(Some(head))
@@ -151,7 +155,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Err(ReadError::Unread);
         }
         loop {
-            let scanned = self.alarm.until(by, scan(&mut self.scanner, &mut self.input)).await;
+            let scanned =
+                self.alarm.until(by, pin!(scan(&mut self.scanner, &mut self.input))).await;
             let scanned = match scanned.ok_or(ReadError::TimedOut)? {
                 Err(ReadError::Truncated | ReadError::Io(_))
                     if self.input.bytes().is_empty() && self.interim == 0 =>
