@@ -2,12 +2,19 @@
 
 use std::sync::{Arc, LazyLock};
 
-use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 
-/// Cryptography of links and of the control port: the hybrid post-quantum exchange first.
+/// Cryptography of links and of the control port: the hybrid post-quantum exchange first, and the
+/// suite with SHA-256, which processors have instructions for where they have none for SHA-384: the
+/// keys of a handshake come from some fifty hashes.
 pub fn link() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ],
         kx_groups: vec![
             kx_group::X25519MLKEM768,
             kx_group::X25519,

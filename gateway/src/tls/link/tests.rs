@@ -338,7 +338,7 @@ async fn a_caller_of_tls_1_2_is_refused() {
     install();
     let root = Root::new("west");
     let east = East::new(&[trust("west", "west", &root, &[WEST])]);
-    let mut old = ClientConfig::builder_with_provider(provider::link())
+    let mut old = ClientConfig::builder_with_provider(provider::public())
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
         .dangerous()
