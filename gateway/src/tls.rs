@@ -1,6 +1,7 @@
 //! Our own TLS transport: streams that pingora's sessions run on, and who is trusted on them.
 
 pub mod credentials;
+mod judged;
 pub mod link;
 pub mod provider;
 pub mod server;

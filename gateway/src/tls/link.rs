@@ -239,15 +239,13 @@ fn known<S: Socket>(
     time: &dyn TimeProvider,
 ) -> Result<LinkStream<S>, LinkFailed> {
     let protocol = LinkProtocol::of(stream.alpn()).ok_or(LinkFailed::Protocol)?;
-    let peer = match stream.peer_chain() {
-        [leaf, ..] if !stream.resumed() => verifier.peers().recall(leaf)?,
-        chain => {
-            // In a session that is taken up again nobody has looked at the certificates, and
-            // meanwhile they may have expired.
-            let chain: Vec<&CertificateDer<'_>> = chain.iter().collect();
-            let now = time.current_time().unwrap_or_else(UnixTime::now);
-            verifier.authenticate(&chain, side, now)?
-        }
+    let chain: Vec<&CertificateDer<'_>> = stream.peer_chain().iter().collect();
+    let now = time.current_time().unwrap_or_else(UnixTime::now);
+    let peer = if stream.resumed() {
+        // Nobody has looked at the certificates, and meanwhile they may have expired.
+        verifier.authenticate(&chain, side, now)?
+    } else {
+        verifier.recall(&chain, side, now)?
     };
     Ok(LinkStream { stream, peer, protocol })
 }
