@@ -8,6 +8,7 @@ pub mod server;
 pub mod stream;
 pub mod svid;
 pub mod trust;
+mod turn;
 pub mod verifier;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::async_trait;
 use tonic::transport::server::Connected;
 
+use super::turn::in_turn;
 use super::verifier::PeerRefused;
 
 #[cfg(test)]
@@ -113,7 +114,7 @@ pub(crate) async fn handshake<T>(
     within: Duration,
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, HandshakeFailed> {
-    match tokio::time::timeout(within, work).await {
+    match tokio::time::timeout(within, in_turn(work)).await {
         Ok(done) => done.map_err(HandshakeFailed::from),
         Err(_) => Err(HandshakeFailed::Timeout(within)),
     }
