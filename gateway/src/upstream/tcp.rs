@@ -4,19 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockRef, Socket, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::TcpStream;
 
 /// How long bytes may stay unacknowledged before the peer counts as gone: well above what a
-/// route needs to settle, well below what a caller waits.
+/// route needs to settle, well below what a caller waits. A probe of an idle connection counts too,
+/// so that no number of probes has to be said.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Silence after which an idle connection is probed: below the idle limits of usual firewalls.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// Between probes.
 pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
-/// Probes without an answer before the peer counts as gone.
-pub const KEEPALIVE_PROBES: u32 = 3;
 
 /// Why there is no TCP connection.
 #[derive(Debug, Error)]
@@ -35,18 +34,14 @@ pub async fn dial(address: SocketAddr, within: Duration) -> Result<TcpStream, Di
     let connect = TcpStream::connect(address);
     let stream =
         tokio::time::timeout(within, connect).await.map_err(|_| DialFailed::TooSlow(within))??;
-    prepare(&stream)?;
+    prepare(&SockRef::from(&stream))?;
     Ok(stream)
 }
 
-/// Sets what every connection of ours has, accepted or opened.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY)
-        .with_retries(KEEPALIVE_PROBES);
+/// Sets what every connection of ours has. Those that are accepted have it of the listening socket.
+pub fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
