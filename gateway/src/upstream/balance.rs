@@ -49,7 +49,9 @@ pub fn choose(
         two_of(all, chance::next())
     } else {
         // Nobody is better than somebody who failed lately, so the conditions fall one by one.
-        two(all, usable, chance::next())
+        two_of(all, chance::next())
+            .filter(|(one, other)| usable(one) && usable(other))
+            .or_else(|| two(all, usable, chance::next()))
             .or_else(|| two(all, untried, chance::next()))
             .or_else(|| two_of(all, chance::next()))
     };
