@@ -33,6 +33,7 @@ pub type Http1 = Box<ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>>;
 /// What the requests of one worker have in common. Two workers share nothing on a request's way
 /// but who failed lately; the locks in here are taken by one thread only.
 #[derive(Default)]
+#[repr(align(128))]
 pub struct Worker {
     loads: Loads,
     http1: Pool<Http1>,
@@ -221,7 +222,7 @@ async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let snapshot = published.load_full();
+        let snapshot = published.seen();
         worker.sweep(&snapshot, Instant::now());
         ahead::keep(&worker, &snapshot, Instant::now());
     }

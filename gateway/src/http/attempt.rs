@@ -34,7 +34,7 @@ pub(crate) struct Attempt<'a> {
     /// Whose endpoints.
     pub(crate) key: &'a BackendKey,
     /// The endpoints.
-    pub(crate) set: &'a Arc<EndpointSet>,
+    pub(crate) set: &'a EndpointSet,
     /// Whether the endpoint is spoken to over HTTP/2.
     pub(crate) http2: bool,
     /// What filters change of the answer.
@@ -68,12 +68,12 @@ impl Failed {
 pub(crate) struct Switched(Http1);
 
 /// Chooses an endpoint, connects or takes a connection that is there, and forwards.
-pub(crate) async fn run<B, A>(
+pub(crate) async fn run<'a, B, A>(
     proxy: &Proxy,
-    attempt: &mut Attempt<'_>,
+    attempt: &mut Attempt<'a>,
     request: Request<'_>,
     sides: &mut Sides<'_, B, A>,
-    (prepared, record, progress): (&Prepared<'_>, &mut Record<'_>, &Progress),
+    (prepared, record, progress): (&Prepared<'_>, &mut Record<'a>, &Progress),
 ) -> Result<Answered, Failed>
 where
     B: Source,
@@ -84,7 +84,7 @@ where
     let worker = &request.call.worker;
     let chosen =
         upstream::choose(worker, attempt.set, &attempt.tried, now).map_err(Failed::last)?;
-    record.tries(&chosen.endpoint);
+    record.tries(chosen.endpoint);
     let exchange = Exchange {
         asked: request.head.asked(),
         reply: reply(request),
@@ -114,7 +114,7 @@ struct Over<'a> {
     proxy: &'a Proxy,
     request: Request<'a>,
     attempt: &'a Attempt<'a>,
-    chosen: &'a Chosen,
+    chosen: &'a Chosen<'a>,
     now: Instant,
 }
 
