@@ -157,7 +157,7 @@ impl Over<'_> {
                 let now = Instant::now();
                 record.ended = Some(now);
                 if server_keeps && is_clean(&client) {
-                    idle.put(client, origin, now);
+                    idle.own().put(client, origin, now);
                 } else if !progress.request_done() {
                     // Answered before its end: what has left of the request is not all of it.
                     into_stream(*client).abort();

@@ -190,6 +190,11 @@ impl<S> From<tokio_rustls::TlsStream<S>> for TlsStream<S> {
 }
 
 impl<S: Socket> TlsStream<S> {
+    /// The connection underneath.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.io.get_mut().0
+    }
+
     /// The protocol that both sides agreed on, if they spoke about it.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.io.get_ref().1.alpn_protocol()

@@ -1,12 +1,16 @@
 //! TCP connections that we open.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, Socket, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::TcpStream;
+
+#[cfg(test)]
+mod tests;
 
 /// How long bytes may stay unacknowledged before the peer counts as gone: well above what a
 /// route needs to settle, well below what a caller waits. A probe of an idle connection counts too,
@@ -45,5 +49,24 @@ pub fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+/// Lets the runtime of this thread watch a connection on which nothing is under way, in place of the
+/// one that has till now. Fails if the peer has said or ended something meanwhile.
+///
+/// What watches a socket cannot be taken off a stream that lies under TLS, so the stream is
+/// replaced by one with a descriptor of its own for the same socket.
+pub fn rewatch(stream: &mut TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(&*stream);
+    // The other runtime may not have looked yet.
+    let mut byte = [MaybeUninit::uninit(); 1];
+    match socket.peek(&mut byte) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+        Ok(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+    let same = socket.try_clone()?;
+    *stream = TcpStream::from_std(same.into())?;
     Ok(())
 }

@@ -16,6 +16,10 @@ impl Pooled for Named {
     fn is_stale(&mut self) -> bool {
         self.1
     }
+
+    fn move_here(self) -> Option<Self> {
+        Some(self)
+    }
 }
 
 fn web() -> Name {
