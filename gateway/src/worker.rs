@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::each::{Alone, Each};
 use crate::http::h1::ClientConn;
 use crate::http::h2::client::Session;
-use crate::link::ahead::{self, Ahead};
+use crate::link::ahead;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::{Metrics, Tally};
 use crate::upstream::connect::Connection;
@@ -42,7 +42,6 @@ pub struct Worker {
     loads: Loads,
     http1: Each<Pool<Http1>>,
     http2: Sessions<Session>,
-    ahead: Ahead<Connection>,
     shared: Arc<Shared>,
     tally: Arc<Tally>,
 }
@@ -54,18 +53,15 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// `count` workers, which count requests where `tally` says; for an endpoint each has at most
-    /// `ready` calls opened ahead.
+    /// `count` workers, which count requests where `tally` says.
     pub fn all(
         count: usize,
         shared: &Arc<Shared>,
         tally: impl Fn() -> Arc<Tally>,
-        ready: usize,
     ) -> impl Iterator<Item = Self> {
         Each::of(count).enumerate().map(move |(number, http1)| Self {
             number,
             http1,
-            ahead: Ahead::new(ready),
             shared: Arc::clone(shared),
             tally: tally(),
             ..Self::default()
@@ -90,11 +86,6 @@ impl Worker {
     /// HTTP/2 connections.
     pub(crate) const fn http2(&self) -> &Sessions<Session> {
         &self.http2
-    }
-
-    /// Calls over links that are opened ahead.
-    pub const fn ahead(&self) -> &Ahead<Connection> {
-        &self.ahead
     }
 
     /// What all workers know together.
@@ -140,11 +131,11 @@ impl Workers {
         published: &Arc<Published>,
         metrics: &Metrics,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(ready));
         let mut seats = Vec::new();
         let mut workers =
             Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };
-        for worker in Worker::all(count.max(1), &shared, || metrics.tally(), ready) {
+        for worker in Worker::all(count.max(1), &shared, || metrics.tally()) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let worker = Arc::new(worker);
             seats.push(Arc::new(Seat {

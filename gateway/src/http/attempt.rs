@@ -218,8 +218,9 @@ impl Over<'_> {
     fn ready(&self) -> Option<(Http1, Origin)> {
         let reach = &self.chosen.endpoint.reach;
         let Attempt { key, snapshot, .. } = *self.attempt;
-        let ahead = self.request.call.worker.ahead();
-        let (call, origin) = ahead.take(reach, key, snapshot, self.now)?;
+        let worker = &self.request.call.worker;
+        let ahead = &worker.shared().ahead;
+        let (call, origin) = ahead.take((reach, key), snapshot, worker.number(), self.now)?;
         Some((Box::new(ClientConn::over(call, self.proxy.endpoint_waits)), origin))
     }
 

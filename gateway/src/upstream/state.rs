@@ -11,7 +11,8 @@ use arc_swap::ArcSwap;
 use config::model::LinkName;
 use discovery::endpoint::Reach;
 
-use crate::link::ahead::Places;
+use super::connect::Connection;
+use crate::link::ahead::Ahead;
 
 #[cfg(test)]
 mod tests;
@@ -42,12 +43,17 @@ pub struct Shared {
     pub gateways: Failures<SocketAddr>,
     /// Links none of whose gateways took a call.
     pub links: Failures<LinkName>,
-    /// Places of calls that are opened ahead.
-    pub ahead: Places,
+    /// Calls over links that are opened ahead.
+    pub ahead: Ahead<Connection>,
     turn: AtomicUsize,
 }
 
 impl Shared {
+    /// For an endpoint at most `ready` calls are opened ahead.
+    pub fn new(ready: usize) -> Self {
+        Self { ahead: Ahead::new(ready), ..Self::default() }
+    }
+
     /// Whether the endpoint that is reached so is left alone now, or the way to it.
     pub fn is_out(&self, reach: &Reach, now: Instant) -> bool {
         let link = match reach {
