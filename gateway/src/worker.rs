@@ -17,8 +17,9 @@ use crate::http::h2::client::Session;
 use crate::link::ahead;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::{Metrics, Tally};
-use crate::upstream::connect::Connection;
-use crate::upstream::pool::{Pool, Sessions};
+use crate::upstream::Connection;
+use crate::upstream::pool::Pool;
+use crate::upstream::sessions::Sessions;
 use crate::upstream::state::{Loads, Shared};
 
 mod each;
@@ -41,7 +42,7 @@ pub struct Worker {
     number: usize,
     loads: Loads,
     http1: Each<Pool<Http1>>,
-    http2: Sessions<Session>,
+    http2: Each<Sessions<Session>>,
     shared: Arc<Shared>,
     tally: Arc<Tally>,
 }
@@ -59,9 +60,10 @@ impl Worker {
         shared: &Arc<Shared>,
         tally: impl Fn() -> Arc<Tally>,
     ) -> impl Iterator<Item = Self> {
-        Each::of(count).enumerate().map(move |(number, http1)| Self {
+        Each::of(count).zip(Each::of(count)).enumerate().map(move |(number, (http1, http2))| Self {
             number,
             http1,
+            http2,
             shared: Arc::clone(shared),
             tally: tally(),
             ..Self::default()
@@ -84,7 +86,7 @@ impl Worker {
     }
 
     /// HTTP/2 connections.
-    pub(crate) const fn http2(&self) -> &Sessions<Session> {
+    pub(crate) const fn http2(&self) -> &Each<Sessions<Session>> {
         &self.http2
     }
 
@@ -101,7 +103,7 @@ impl Worker {
     /// Drops idle connections that no request should use any more.
     pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
         self.http1.own().sweep(snapshot, now);
-        self.http2.sweep(snapshot, now);
+        self.http2.own().sweep(snapshot, now);
     }
 }
 

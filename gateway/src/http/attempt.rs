@@ -190,7 +190,7 @@ impl Over<'_> {
         let head = self.request.head;
         let sessions = self.request.call.worker.http2();
         let session = match sessions.get(reach, self.attempt.snapshot, self.now) {
-            Some((session, _)) => session,
+            Some(session) => session,
             None => self.open_session(prepared).await?,
         };
         let ended = head.body() == Body::None;
@@ -229,7 +229,8 @@ impl Over<'_> {
         let (connection, origin) = self.connect(prepared).await?;
         let session = Session::start(connection, self.proxy.endpoint_waits).await;
         let session = Arc::new(session.ok_or(Failed::again(Failure::ConnectFailed))?);
-        self.request.call.worker.http2().put(Arc::clone(&session), origin, Instant::now());
+        let sessions = self.request.call.worker.http2().own();
+        sessions.put(Arc::clone(&session), origin, Instant::now());
         Ok(session)
     }
 

@@ -196,34 +196,3 @@ fn nobody_waits_for_a_worker_that_looks_into_a_pool() {
     assert_eq!(got(&mine, &world, now + REST), Some(1));
     assert!(theirs.own().is_empty());
 }
-
-/// A session with or without room.
-#[derive(Debug)]
-struct Room(bool);
-
-impl Shareable for Room {
-    fn is_open(&self) -> bool {
-        true
-    }
-
-    fn has_room(&self) -> bool {
-        self.0
-    }
-
-    fn is_idle(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn a_session_is_shared_while_it_has_room_and_its_gateway_stays() {
-    let (sessions, now) = (Sessions::default(), Instant::now());
-    sessions.put(Arc::new(Room(false)), origin(1), now);
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_none());
-    sessions.put(Arc::new(Room(true)), carried(1, "goes"), now);
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_some());
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_some());
-    assert!(sessions.get(&reach(1), &world(&[1], &["goes"]), now).is_none());
-    sessions.sweep(&world(&[], &[]), now);
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_none());
-}
