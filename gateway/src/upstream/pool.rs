@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use config::model::{BackendKey, LinkName};
-use discovery::endpoint::Reach;
+use discovery::endpoint::{EndpointSet, Reach};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::connect::Connection;
@@ -66,6 +66,8 @@ pub struct Origin {
     pub key: BackendKey,
     /// Who carries it, if it goes through a link.
     pub carrier: Option<Carrier>,
+    /// The set in which the endpoint was found last: while it stays, nobody has to look again.
+    found_in: Option<Arc<EndpointSet>>,
 }
 
 /// One worker's idle connections of one protocol.
@@ -219,7 +221,12 @@ impl Origin {
             link: Arc::clone(call.link()),
             instance: Arc::clone(call.instance()),
         });
-        Self { reach, key, carrier }
+        Self::new(reach, key, carrier)
+    }
+
+    /// Of an endpoint that was found under `key`.
+    pub const fn new(reach: Reach, key: BackendKey, carrier: Option<Carrier>) -> Self {
+        Self { reach, key, carrier, found_in: None }
     }
 
     /// Whether the far gateway that carries it drains, or its link is gone.
@@ -231,11 +238,14 @@ impl Origin {
     }
 
     /// Whether a request may still go there.
-    pub fn is_live(&self, snapshot: &Snapshot) -> bool {
-        let set = snapshot.endpoints.sets.get(&self.key);
-        let named = set
-            .is_some_and(|set| set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach));
-        named && !self.is_draining(snapshot)
+    pub fn is_live(&mut self, snapshot: &Snapshot) -> bool {
+        let Some(set) = snapshot.endpoints.sets.get(&self.key) else { return false };
+        let is_known = self.found_in.as_ref().is_some_and(|known| Arc::ptr_eq(known, set));
+        if !is_known {
+            let named = set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach);
+            self.found_in = named.then(|| Arc::clone(set));
+        }
+        self.found_in.is_some() && !self.is_draining(snapshot)
     }
 }
 

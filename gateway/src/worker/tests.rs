@@ -66,7 +66,7 @@ fn an_idle_connection_of_one_worker_carries_what_another_asks() {
     let address = listener.local_addr().unwrap();
     let reach = Reach::Direct(address);
     let key = BackendKey::Service(ServicePort { service: Name::new("shop", "web"), port: 80 });
-    let origin = Origin { reach: reach.clone(), key, carrier: None };
+    let origin = Origin::new(reach.clone(), key, None);
     let now = Instant::now();
     let (done, kept) = mpsc::channel();
     one.run(move |worker| async move {

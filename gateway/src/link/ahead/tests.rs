@@ -40,7 +40,7 @@ fn reach(endpoint: &str) -> Reach {
 
 fn origin(endpoint: &str) -> Origin {
     let carrier = Some(Carrier { link: "west".into(), instance: "one".into() });
-    Origin { reach: reach(endpoint), key: key(), carrier }
+    Origin::new(reach(endpoint), key(), carrier)
 }
 
 /// These endpoints are there, and these gateways of `west` drain.

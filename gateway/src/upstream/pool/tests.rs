@@ -28,13 +28,13 @@ fn key() -> BackendKey {
 }
 
 fn origin(number: u16) -> Origin {
-    Origin { reach: reach(number), key: key(), carrier: None }
+    Origin::new(reach(number), key(), None)
 }
 
 /// Carried by an instance of link `west`.
 fn carried(number: u16, instance: &str) -> Origin {
     let carrier = Carrier { link: "west".into(), instance: instance.into() };
-    Origin { carrier: Some(carrier), ..origin(number) }
+    Origin::new(reach(number), key(), Some(carrier))
 }
 
 /// These endpoints are there, and these gateways of `west` drain.
@@ -195,4 +195,14 @@ fn nobody_waits_for_a_worker_that_looks_into_a_pool() {
     drop(looked_into);
     assert_eq!(got(&mine, &world, now + REST), Some(1));
     assert!(theirs.own().is_empty());
+}
+
+#[test]
+fn an_endpoint_is_looked_for_again_when_its_set_is_another() {
+    let mut origin = origin(1);
+    let there = world(&[1, 2], &[]);
+    assert!(origin.is_live(&there) && origin.is_live(&there));
+    assert!(!origin.is_live(&world(&[2], &[])));
+    assert!(origin.is_live(&world(&[1], &[])));
+    assert!(!origin.is_live(&Snapshot::default()), "nothing is known of its service");
 }

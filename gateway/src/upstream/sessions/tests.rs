@@ -35,7 +35,7 @@ fn key() -> BackendKey {
 /// Carried by an instance of link `west`.
 fn carried(instance: &str) -> Origin {
     let carrier = Carrier { link: "west".into(), instance: instance.into() };
-    Origin { reach: reach(), key: key(), carrier: Some(carrier) }
+    Origin::new(reach(), key(), Some(carrier))
 }
 
 /// The endpoint is there or not, and these gateways of `west` drain.
