@@ -131,7 +131,7 @@ mod tests {
             serving: true,
             draining: false,
             table_version: 1,
-            bound: vec![],
+            bound: BTreeSet::new(),
             bind_failures: vec![],
             links: vec![link],
             strangers: vec![],

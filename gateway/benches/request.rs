@@ -11,7 +11,6 @@ use divan::{Bencher, black_box};
 use futures::FutureExt;
 use gateway::http::h1::{Reader, Waits};
 use gateway::upstream::choose;
-use gateway::upstream::state::Shared;
 use gateway::worker::Worker;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -57,6 +56,6 @@ fn choose_an_endpoint(bencher: Bencher<'_, '_>, endpoints: u16) {
     };
     let endpoints = (0..endpoints).map(endpoint).collect();
     let set = Arc::new(EndpointSet { endpoints, ..EndpointSet::default() });
-    let worker = Worker::new(Arc::new(Shared::default()), Arc::default(), 0);
+    let worker = Worker::default();
     bencher.bench_local(|| choose(&worker, black_box(&set), &[], Instant::now()).unwrap());
 }

@@ -99,11 +99,11 @@ async fn server_first(
     worker: &Worker,
 ) -> Taken {
     let snapshot = published.load_full();
-    let Ok((chosen, endpoint)) = raw::dial(worker, &snapshot, key).await else {
+    let Ok(dialled) = raw::dial(worker, &snapshot, key).await else {
         first.replay().abort();
         return Taken::Nothing("no endpoint takes connections");
     };
-    let (mut connection, mut said) = endpoint.into_parts();
+    let (mut connection, mut said) = dialled.connection.into_parts();
     said.reserve(FIRST_READ_BYTES);
     let begun = async {
         tokio::select! {
@@ -119,9 +119,10 @@ async fn server_first(
     match tokio::time::timeout(splice::IDLE_MAX, begun).await {
         // The endpoint has heard nothing, so that its connection simply ends.
         Ok(Ok(Kind::Http(version))) => Taken::Http(first.replay(), version),
-        Ok(Ok(Kind::Raw | Kind::Undecided)) => {
-            Taken::Raw(first.replay(), Some((chosen, Replay::new(connection, said))))
-        }
+        Ok(Ok(Kind::Raw | Kind::Undecided)) => Taken::Raw(
+            first.replay(),
+            Some(Dialled { connection: Replay::new(connection, said), ..dialled }),
+        ),
         Ok(Err(why)) => {
             connection.abort();
             first.replay().abort();

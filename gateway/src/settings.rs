@@ -73,7 +73,7 @@ pub struct Settings {
     pub port_rest: SignedDuration,
     /// Worker threads.
     pub workers: usize,
-    /// Calls over links that each worker has ready for one endpoint at most.
+    /// Calls over links that are ready for one endpoint at most.
     pub ready: usize,
     /// How long a new table waits for slices of the Services that it is the first to name.
     pub first_slices: Duration,

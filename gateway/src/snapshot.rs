@@ -1,6 +1,7 @@
 //! What one request or connection reads: one value, loaded once.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
 use config::table::RoutingTable;
@@ -8,6 +9,10 @@ use discovery::catalog::Offers;
 use discovery::endpoint::EndpointTable;
 
 use crate::tls::credentials::Credentials;
+use crate::upstream::state::lock;
+
+#[cfg(test)]
+mod tests;
 
 /// The inputs of the path of a connection or request, of one moment.
 #[derive(Clone, Debug, Default)]
@@ -22,24 +27,58 @@ pub struct Snapshot {
     pub offers: Arc<Offers>,
 }
 
+/// A snapshot as the requests of one worker hold it: behind a count that only they write. All of a
+/// process would otherwise count on one line of memory.
+pub type Seen = Arc<Arc<Snapshot>>;
+
+thread_local! {
+    /// What this worker has seen last.
+    static SEEN: RefCell<Seen> = RefCell::default();
+}
+
 /// The one place from which snapshots are read.
 #[derive(Debug, Default)]
-pub struct Published(ArcSwap<Snapshot>);
+pub struct Published {
+    now: ArcSwap<Snapshot>,
+    /// Those from before that somebody may hold still.
+    before: Mutex<Vec<Arc<Snapshot>>>,
+}
 
 impl Published {
-    /// The snapshot of now, for a request that loads it once.
+    /// The snapshot of now, for a moment.
     pub fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.0.load()
+        self.now.load()
     }
 
     /// The snapshot of now, to keep.
     pub fn load_full(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.now.load_full()
     }
 
-    /// Puts the next snapshot in the place of the last. Returns the last, to be dropped where
-    /// no request waits.
+    /// The snapshot of now, for a request that loads it once.
+    pub fn seen(&self) -> Seen {
+        let now = self.now.load();
+        SEEN.with_borrow_mut(|seen| {
+            if !Arc::ptr_eq(&**seen, &now) {
+                *seen = Arc::new(Arc::clone(&now));
+            }
+            Arc::clone(seen)
+        })
+    }
+
+    /// Puts the next snapshot in the place of the last, and returns that.
     pub fn swap(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
-        self.0.swap(next)
+        let last = self.now.swap(next);
+        lock(&self.before).push(Arc::clone(&last));
+        self.let_go();
+        last
+    }
+
+    /// Drops the snapshots from before that nobody holds any more: here, where no request waits, and
+    /// not where the last request that read one ends.
+    pub fn let_go(&self) {
+        let free = |snapshot: &mut Arc<Snapshot>| Arc::strong_count(snapshot) == 1;
+        let gone: Vec<_> = lock(&self.before).extract_if(.., free).collect();
+        drop(gone);
     }
 }

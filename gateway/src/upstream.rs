@@ -7,6 +7,7 @@
 pub mod balance;
 pub mod connect;
 pub mod pool;
+pub mod sessions;
 pub mod split;
 pub mod state;
 pub mod tcp;

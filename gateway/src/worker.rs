@@ -11,16 +11,19 @@ use tokio::io::{ReadHalf, WriteHalf};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
+pub use self::each::{Alone, Each};
 use crate::http::h1::ClientConn;
 use crate::http::h2::client::Session;
-use crate::link::ahead::{self, Ahead};
+use crate::link::ahead;
 use crate::memory;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::{Metrics, Tally};
-use crate::upstream::connect::Connection;
-use crate::upstream::pool::{Pool, Sessions};
+use crate::upstream::Connection;
+use crate::upstream::pool::Pool;
+use crate::upstream::sessions::Sessions;
 use crate::upstream::state::{Loads, Shared};
 
+mod each;
 #[cfg(test)]
 mod tests;
 
@@ -31,14 +34,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// An HTTP/1 connection to an endpoint; boxed, because it moves between requests and the pool.
 pub type Http1 = Box<ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>>;
 
-/// What the requests of one worker have in common. Two workers share nothing on a request's way
-/// but who failed lately; the locks in here are taken by one thread only.
+/// What the requests of one worker have in common, apart from what another writes: on a request's
+/// way two workers write nothing in common. Only one that finds none of its own idle connections
+/// looks for another's.
 #[derive(Default)]
+#[repr(align(128))]
 pub struct Worker {
+    number: usize,
     loads: Loads,
-    http1: Pool<Http1>,
-    http2: Sessions<Session>,
-    ahead: Ahead<Connection>,
+    http1: Each<Pool<Http1>>,
+    http2: Each<Sessions<Session>>,
     shared: Arc<Shared>,
     tally: Arc<Tally>,
 }
@@ -50,10 +55,25 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker beside others that have the same `shared`; for an endpoint it has at most `ready`
-    /// calls opened ahead.
-    pub fn new(shared: Arc<Shared>, tally: Arc<Tally>, ready: usize) -> Self {
-        Self { shared, tally, ahead: Ahead::new(ready), ..Self::default() }
+    /// `count` workers, which count requests where `tally` says.
+    pub fn all(
+        count: usize,
+        shared: &Arc<Shared>,
+        tally: impl Fn() -> Arc<Tally>,
+    ) -> impl Iterator<Item = Self> {
+        Each::of(count).zip(Each::of(count)).enumerate().map(move |(number, (http1, http2))| Self {
+            number,
+            http1,
+            http2,
+            shared: Arc::clone(shared),
+            tally: tally(),
+            ..Self::default()
+        })
+    }
+
+    /// Which of all workers this is.
+    pub const fn number(&self) -> usize {
+        self.number
     }
 
     /// The loads of endpoints, as this worker sees them.
@@ -62,18 +82,13 @@ impl Worker {
     }
 
     /// Idle HTTP/1 connections.
-    pub const fn http1(&self) -> &Pool<Http1> {
+    pub const fn http1(&self) -> &Each<Pool<Http1>> {
         &self.http1
     }
 
     /// HTTP/2 connections.
-    pub(crate) const fn http2(&self) -> &Sessions<Session> {
+    pub(crate) const fn http2(&self) -> &Each<Sessions<Session>> {
         &self.http2
-    }
-
-    /// Calls over links that are opened ahead.
-    pub const fn ahead(&self) -> &Ahead<Connection> {
-        &self.ahead
     }
 
     /// What all workers know together.
@@ -88,8 +103,8 @@ impl Worker {
 
     /// Drops idle connections that no request should use any more.
     pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
-        self.http1.sweep(snapshot, now);
-        self.http2.sweep(snapshot, now);
+        self.http1.own().sweep(snapshot, now);
+        self.http2.own().sweep(snapshot, now);
     }
 }
 
@@ -119,13 +134,13 @@ impl Workers {
         published: &Arc<Published>,
         metrics: &Metrics,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(ready));
         let mut seats = Vec::new();
         let mut workers =
             Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };
-        for number in 0..count.max(1) {
+        for worker in Worker::all(count.max(1), &shared, || metrics.tally()) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let worker = Arc::new(Worker::new(Arc::clone(&shared), metrics.tally(), ready));
+            let worker = Arc::new(worker);
             seats.push(Arc::new(Seat {
                 worker: Arc::clone(&worker),
                 runtime: runtime.handle().clone(),
@@ -133,7 +148,7 @@ impl Workers {
             }));
             let stop = workers.stop.clone();
             let published = Arc::clone(published);
-            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            let thread = std::thread::Builder::new().name(format!("worker-{}", worker.number()));
             workers.threads.push(thread.spawn(move || {
                 runtime.spawn(keep_house(worker, published));
                 runtime.block_on(stop.cancelled());
@@ -174,6 +189,11 @@ impl Seats {
     /// The worker with the least to do.
     pub fn least_loaded(&self) -> Option<&Arc<Seat>> {
         self.0.iter().min_by_key(|seat| seat.tasks.load(Relaxed))
+    }
+
+    /// Whether sockets are accepted on the runtime of this worker.
+    pub fn accepts(&self, seat: &Arc<Seat>) -> bool {
+        self.0.first().is_some_and(|first| Arc::ptr_eq(first, seat))
     }
 }
 
@@ -217,7 +237,7 @@ async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let snapshot = published.load_full();
+        let snapshot = published.seen();
         worker.sweep(&snapshot, Instant::now());
         ahead::keep(&worker, &snapshot, Instant::now());
         memory::give_back();

@@ -1,5 +1,6 @@
 //! Connections over a link that are there before a request needs them.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gateway::link::ahead::LATELY;
@@ -13,10 +14,19 @@ const LOOKS: Duration = Duration::from_millis(1500);
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// `east` mirrors `shop/web` of `west` and has up to four connections for an endpoint ready.
-async fn pair(port: &str, endpoint: std::net::SocketAddr) -> (Cluster, Cluster) {
+async fn pair(port: &str, endpoint: SocketAddr) -> (Cluster, Cluster) {
+    pair_with(1, port, endpoint).await
+}
+
+/// The same with so many workers in `east`.
+async fn pair_with(workers: usize, port: &str, endpoint: SocketAddr) -> (Cluster, Cluster) {
     let yaml = service("web", port, &[endpoint]) + &export("web");
     let west = Cluster::start("west", &yaml).await;
-    let east = Cluster::start_with("east", "", |settings| settings.ready = 4).await;
+    let east = Cluster::start_with("east", "", |settings| {
+        settings.workers = workers;
+        settings.ready = 4;
+    })
+    .await;
     east.write("link.yaml", &west.link("  import: {rules: [{name: '{service}'}]}\n"));
     west.write("link.yaml", &east.link(""));
     east.linked("west").await;
@@ -42,6 +52,30 @@ async fn a_request_that_finds_no_idle_connection_takes_one_that_was_opened_ahead
     assert_eq!(second.answer().await.body, "ok");
     busy.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     assert_eq!(first.answer().await.body, "ok");
+    east.end().await;
+    west.end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_one_worker_opened_ahead_carries_a_request_of_another() {
+    let endpoint = Endpoint::start().await;
+    // Who says nothing at first is not taken for somebody who waits for the server.
+    let (east, west) = pair_with(2, ", appProtocol: http", endpoint.address).await;
+    let address = east.port("shop/web", 80).await;
+    let mut first = connect(address).await;
+    // The two that stay are served by different workers, one of which did not open what it gets.
+    let (mut second, mut third) = (connect(address).await, connect(address).await);
+    first.send(GET).await;
+    let mut busy = endpoint.accept().await;
+    busy.head().await;
+    let mut ready = endpoint.accept().await;
+    second.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(ready.head().await.starts_with("GET /second "));
+    // Two were needed lately.
+    let (mut one, mut other) = (endpoint.accept().await, endpoint.accept().await);
+    third.send("GET /third HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let asked = tokio::select! { asked = one.head() => asked, asked = other.head() => asked };
+    assert!(asked.starts_with("GET /third "));
     east.end().await;
     west.end().await;
 }

@@ -139,7 +139,7 @@ mod tests {
             serving,
             draining: false,
             table_version,
-            bound: vec![],
+            bound: std::collections::BTreeSet::new(),
             bind_failures: vec![],
             links: vec![],
             strangers: vec![],

@@ -91,7 +91,7 @@ pub(super) struct Arguments {
     /// Worker threads; as many as there are cores if absent.
     #[arg(long, env = "SPANWAY_WORKERS")]
     workers: Option<usize>,
-    /// Connections over links that each worker has ready for an endpoint that was called lately, at
+    /// Connections over links that are ready for an endpoint that was called lately, at
     /// most; 0 opens none ahead.
     #[arg(long, env = "SPANWAY_READY_CALLS", default_value_t = READY_MAX)]
     ready_calls: usize,

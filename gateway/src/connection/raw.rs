@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use config::model::BackendKey;
 use config::table::StreamRule;
-use discovery::endpoint::Reach;
+use discovery::endpoint::{Endpoint, Reach};
 
 use crate::chance;
 use crate::http::failure::Failure;
@@ -14,14 +14,31 @@ use crate::listener::peek::Replay;
 use crate::snapshot::Snapshot;
 use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
+use crate::upstream::state::InFlight;
 use crate::upstream::{self, Chosen, Connection};
 use crate::worker::Worker;
 
 /// Endpoints that are tried for one connection: nothing was sent, so another may do as well.
 pub const ENDPOINTS_TRIED: usize = 3;
 
-/// An endpoint and the connection to it, with what the endpoint has said already.
-pub type Dialled = (Chosen, Replay<Connection>);
+/// A connection to an endpoint.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// The connection, with what the endpoint has said already.
+    pub connection: Replay<Connection>,
+    /// Counts it as under way.
+    pub in_flight: InFlight,
+}
+
+impl Dialled {
+    fn new(chosen: Chosen<'_>, connection: Connection) -> Self {
+        let Chosen { endpoint, in_flight } = chosen;
+        let connection = Replay::new(connection, Vec::new());
+        Self { endpoint: Arc::clone(endpoint), connection, in_flight }
+    }
+}
 
 /// Connects to an endpoint of `key`.
 pub async fn dial(
@@ -39,7 +56,7 @@ pub async fn dial(
             break;
         }
         match upstream::connect(worker, snapshot, reach, &Hello::default()).await {
-            Ok(connection) => return Ok((chosen, Replay::new(connection, Vec::new()))),
+            Ok(connection) => return Ok(Dialled::new(chosen, connection)),
             Err(error) => {
                 failure = error.failure();
                 tried.push(reach.clone());
@@ -64,10 +81,10 @@ pub async fn carry<S: Socket>(
     // What is copied may go on for days, and must not keep a table of long ago.
     drop(snapshot);
     match dialled {
-        Ok((chosen, connection)) => {
+        Ok(Dialled { endpoint, connection, in_flight: _under_way }) => {
             let copied = Copied::default();
             let done = splice(io, connection, Splice::default(), &copied).await;
-            let endpoint = &chosen.endpoint.id;
+            let endpoint = &endpoint.id;
             let (up, down) = (copied.up(), copied.down());
             tracing::debug!(?done, %key, %endpoint, up, down, "a copied connection ended");
         }

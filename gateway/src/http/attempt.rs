@@ -34,7 +34,7 @@ pub(crate) struct Attempt<'a> {
     /// Whose endpoints.
     pub(crate) key: &'a BackendKey,
     /// The endpoints.
-    pub(crate) set: &'a Arc<EndpointSet>,
+    pub(crate) set: &'a EndpointSet,
     /// Whether the endpoint is spoken to over HTTP/2.
     pub(crate) http2: bool,
     /// What filters change of the answer.
@@ -68,12 +68,12 @@ impl Failed {
 pub(crate) struct Switched(Http1);
 
 /// Chooses an endpoint, connects or takes a connection that is there, and forwards.
-pub(crate) async fn run<B, A>(
+pub(crate) async fn run<'a, B, A>(
     proxy: &Proxy,
-    attempt: &mut Attempt<'_>,
+    attempt: &mut Attempt<'a>,
     request: Request<'_>,
     sides: &mut Sides<'_, B, A>,
-    (prepared, record, progress): (&Prepared<'_>, &mut Record<'_>, &Progress),
+    (prepared, record, progress): (&Prepared<'_>, &mut Record<'a>, &Progress),
 ) -> Result<Answered, Failed>
 where
     B: Source,
@@ -84,7 +84,7 @@ where
     let worker = &request.call.worker;
     let chosen =
         upstream::choose(worker, attempt.set, &attempt.tried, now).map_err(Failed::last)?;
-    record.tries(&chosen.endpoint);
+    record.tries(chosen.endpoint);
     let exchange = Exchange {
         asked: request.head.asked(),
         reply: reply(request),
@@ -115,7 +115,7 @@ struct Over<'a> {
     proxy: &'a Proxy,
     request: Request<'a>,
     attempt: &'a Attempt<'a>,
-    chosen: &'a Chosen,
+    chosen: &'a Chosen<'a>,
     now: Instant,
 }
 
@@ -158,7 +158,7 @@ impl Over<'_> {
                 let now = Instant::now();
                 record.ended = Some(now);
                 if server_keeps && is_clean(&client) {
-                    idle.put(client, origin, now);
+                    idle.own().put(client, origin, now);
                 } else if !progress.request_done() {
                     // Answered before its end: what has left of the request is not all of it.
                     into_stream(*client).abort();
@@ -191,7 +191,7 @@ impl Over<'_> {
         let head = self.request.head;
         let sessions = self.request.call.worker.http2();
         let session = match sessions.get(reach, self.attempt.snapshot, self.now) {
-            Some((session, _)) => session,
+            Some(session) => session,
             None => self.open_session(prepared).await?,
         };
         let ended = head.body() == Body::None;
@@ -219,8 +219,9 @@ impl Over<'_> {
     fn ready(&self) -> Option<(Http1, Origin)> {
         let reach = &self.chosen.endpoint.reach;
         let Attempt { key, snapshot, .. } = *self.attempt;
-        let ahead = self.request.call.worker.ahead();
-        let (call, origin) = ahead.take(reach, key, snapshot, self.now)?;
+        let worker = &self.request.call.worker;
+        let ahead = &worker.shared().ahead;
+        let (call, origin) = ahead.take((reach, key), snapshot, worker.number(), self.now)?;
         Some((Box::new(ClientConn::over(call, self.proxy.endpoint_waits)), origin))
     }
 
@@ -229,7 +230,8 @@ impl Over<'_> {
         let (connection, origin) = self.connect(prepared).await?;
         let session = Session::start(connection, self.proxy.endpoint_waits).await;
         let session = Arc::new(session.ok_or(Failed::again(Failure::ConnectFailed))?);
-        self.request.call.worker.http2().put(Arc::clone(&session), origin, Instant::now());
+        let sessions = self.request.call.worker.http2().own();
+        sessions.put(Arc::clone(&session), origin, Instant::now());
         Ok(session)
     }
 

@@ -1,6 +1,5 @@
 //! What is remembered of a request for its log line and its metrics.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use discovery::endpoint::{Endpoint, Reach};
@@ -23,7 +22,7 @@ pub(crate) struct Record<'a> {
     /// The request.
     pub(crate) request: Request<'a>,
     found: Option<Found<'a>>,
-    endpoint: Option<Arc<Endpoint>>,
+    endpoint: Option<&'a Endpoint>,
     /// Status and bytes of an answer of our own.
     own: Option<(u16, u64)>,
     /// When the answer ended, if anybody looked at the clock.
@@ -52,8 +51,8 @@ impl<'a> Record<'a> {
     }
 
     /// Notes which endpoint is tried.
-    pub(crate) fn tries(&mut self, endpoint: &Arc<Endpoint>) {
-        self.endpoint = Some(Arc::clone(endpoint));
+    pub(crate) const fn tries(&mut self, endpoint: &'a Endpoint) {
+        self.endpoint = Some(endpoint);
     }
 
     /// Notes an answer of our own.
@@ -67,7 +66,7 @@ impl<'a> Record<'a> {
         let took = ended.saturating_duration_since(self.request.began);
         let (status, own_bytes) = self.own.unwrap_or_default();
         let status = progress.status().unwrap_or(status);
-        let cluster = match self.endpoint.as_deref().map(|endpoint| &endpoint.reach) {
+        let cluster = match self.endpoint.map(|endpoint| &endpoint.reach) {
             Some(Reach::Via(target)) => &target.link,
             Some(Reach::Direct(_)) | None => LOCAL,
         };
@@ -108,7 +107,7 @@ impl<'a> Record<'a> {
             cluster: labels.cluster.to_owned(),
             route: labels.answerer.route(),
             rule: labels.answerer.rule(),
-            endpoint: self.endpoint.as_deref().map_or_else(String::new, name),
+            endpoint: self.endpoint.map_or_else(String::new, name),
             status: labels.status,
             flags: labels.flags,
             duration_ms: took.as_secs_f64() * 1000.0,

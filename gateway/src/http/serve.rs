@@ -72,7 +72,7 @@ where
     B: Source,
     A: AnswerSink,
 {
-    let snapshot = proxy.published.load_full();
+    let snapshot = proxy.published.seen();
     let leaving = request.leaving || !request.call.stands(&snapshot);
     let request = Request { leaving, ..request };
     let found = find(&snapshot, request.call, request.head);

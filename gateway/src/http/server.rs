@@ -101,29 +101,33 @@ where
     }
 }
 
+/// What the requests of one HTTP/2 connection have in common: counted for each connection, as what
+/// all connections hold must not be counted by each request.
+struct Common {
+    proxy: Arc<Proxy>,
+    call: HttpConnection,
+    origin: Origin,
+    /// Somebody was told to go elsewhere.
+    leave: Notify,
+}
+
 /// Serves an HTTP/2 connection to its end.
 pub async fn serve_http2<S>(proxy: Arc<Proxy>, call: HttpConnection, stream: S)
 where
     S: Socket,
 {
-    let origin = Arc::new(Origin::of(&call));
-    let call = Arc::new(call);
+    let origin = Origin::of(&call);
     let (waits, draining) = (proxy.waits, proxy.draining.clone());
-    let leave = Arc::new(Notify::new());
-    let left = Arc::clone(&leave);
-    h2::server::serve(stream, waits, (draining, &leave), move |incoming| {
-        let of = (Arc::clone(&call), Arc::clone(&origin), Arc::clone(&left));
-        serve_stream(Arc::clone(&proxy), of, incoming)
+    let common = Arc::new(Common { proxy, call, origin, leave: Notify::new() });
+    h2::server::serve(stream, waits, (draining, &common.leave), |incoming| {
+        serve_stream(Arc::clone(&common), incoming)
     })
     .await;
 }
 
-async fn serve_stream(
-    proxy: Arc<Proxy>,
-    (call, origin, leave): (Arc<HttpConnection>, Arc<Origin>, Arc<Notify>),
-    stream: h2::server::Incoming,
-) {
+async fn serve_stream(common: Arc<Common>, stream: h2::server::Incoming) {
     let began = Instant::now();
+    let Common { proxy, call, origin, leave } = &*common;
     let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
     let head = match h2::fields::request_head(&request, ended) {
         Ok(head) => head,
@@ -133,9 +137,9 @@ async fn serve_stream(
             return;
         }
     };
-    let request = Request { call: &call, origin: &origin, head: &head, leaving: false, began };
+    let request = Request { call, origin, head: &head, leaving: false, began };
     let sides = Sides { body: &mut body, answer: &mut responder };
-    match serve(&proxy, request, sides).await {
+    match serve(proxy, request, sides).await {
         Served::KeepAlive => {}
         Served::Close => leave.notify_one(),
         Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),

@@ -16,31 +16,33 @@ use super::near;
 use crate::snapshot::Snapshot;
 use crate::upstream::Connection;
 use crate::upstream::pool::{Origin, Pooled};
-use crate::upstream::state::lock;
+use crate::upstream::state::{lock, try_lock};
 use crate::worker::Worker;
 
 #[cfg(test)]
 mod tests;
 
-/// Calls that a worker has ready for one endpoint, unless it is set otherwise: a burst finds some
-/// at once, and an endpoint with few places keeps most of them.
+/// Calls that are ready for one endpoint, unless it is set otherwise: a burst finds some at once,
+/// and an endpoint with few places keeps most of them.
 pub const READY_MAX: usize = 4;
-/// Calls that all workers have ready together: each costs descriptors and memory at three places.
+/// Calls that are ready in all: each costs descriptors and memory at three places.
 pub const READY_OF_PROCESS_MAX: usize = 256;
 /// How long a call is ready before it is dropped: servers give a new connection five seconds and
 /// more for its first request, so that we leave first.
 pub const READY_WAIT: Duration = Duration::from_secs(4);
 /// How long after a request needed a connection the endpoint counts as called lately.
 pub const LATELY: Duration = Duration::from_secs(10);
-/// Endpoints that a worker remembers at once; others wait until some were not called for a while.
-const ENDPOINTS_MAX: usize = 1024;
+/// Endpoints that are remembered at once; others wait until some were not called for a while.
+const ENDPOINTS_MAX: usize = 4096;
 
-/// The calls that one worker has ready.
+/// The calls that a process has ready. Only those requests look in here that found no idle
+/// connection with any worker, and none of them waits for another.
 #[derive(Debug)]
 pub struct Ahead<T> {
     /// For one endpoint, at most.
     most: usize,
     endpoints: Mutex<HashMap<Reach, Endpoint<T>>>,
+    places: Places,
 }
 
 /// An endpoint that was called lately.
@@ -48,17 +50,26 @@ pub struct Ahead<T> {
 struct Endpoint<T> {
     key: BackendKey,
     need: Need,
+    /// The worker that was in need last: it opens the next ones.
+    by: usize,
     opening: usize,
     /// The oldest first.
     ready: VecDeque<Ready<T>>,
 }
 
+/// A call, and what has to be known of it.
 #[derive(Debug)]
-struct Ready<T> {
-    connection: T,
-    origin: Origin,
-    since: Instant,
-    _place: Place,
+pub struct Ready<T> {
+    /// The call.
+    pub connection: T,
+    /// Where it leads.
+    pub origin: Origin,
+    /// The worker that opened it.
+    pub by: usize,
+    /// Since when it is ready.
+    pub since: Instant,
+    /// Counts it.
+    pub place: Place,
 }
 
 /// How much an endpoint was in need of connections.
@@ -81,9 +92,9 @@ pub struct ToOpen {
     pub count: usize,
 }
 
-/// The places of all calls that a process may have ready.
+/// The places of all calls that may be ready.
 #[derive(Clone, Debug, Default)]
-pub struct Places(Arc<AtomicUsize>);
+struct Places(Arc<AtomicUsize>);
 
 /// One of them; its drop gives it back.
 #[derive(Debug)]
@@ -103,8 +114,7 @@ impl Need {
 }
 
 impl Places {
-    /// A place, unless all are taken.
-    pub fn take(&self) -> Option<Place> {
+    fn take(&self) -> Option<Place> {
         let free = |taken| (taken < READY_OF_PROCESS_MAX).then_some(taken + 1);
         self.0.fetch_update(Relaxed, Relaxed, free).ok()?;
         Some(Place(Arc::clone(&self.0)))
@@ -126,45 +136,52 @@ impl<T> Default for Ahead<T> {
 impl<T> Ahead<T> {
     /// None ready yet, and never more than `most` for one endpoint; zero opens none.
     pub fn new(most: usize) -> Self {
-        Self { most, endpoints: Mutex::default() }
+        Self { most, endpoints: Mutex::default(), places: Places::default() }
     }
 }
 
 impl<T: Pooled> Ahead<T> {
-    /// For a request that found no idle connection to the endpoint: a call that is ready, if there
-    /// is one. Either way it is remembered that one was needed.
+    /// For a request of worker `by` that found no idle connection to the endpoint: a call that is
+    /// ready, if there is one. Either way it is remembered that one was needed.
     pub fn take(
         &self,
-        reach: &Reach,
-        key: &BackendKey,
+        (reach, key): (&Reach, &BackendKey),
         snapshot: &Snapshot,
+        by: usize,
         now: Instant,
     ) -> Option<(T, Origin)> {
         if self.most == 0 || matches!(reach, Reach::Direct(_)) {
             return None;
         }
-        let mut endpoints = lock(&self.endpoints);
+        let mut endpoints = try_lock(&self.endpoints)?;
         if let Some(endpoint) = endpoints.get_mut(reach) {
             endpoint.need = endpoint.need.again(now);
+            endpoint.by = by;
             while let Some(mut ready) = endpoint.ready.pop_back() {
-                if ready.is_good(snapshot, now) {
-                    return Some((ready.connection, ready.origin));
+                if ready.is_good(snapshot, now)
+                    && let Some(found) = ready.given_to(by)
+                {
+                    return Some(found);
                 }
             }
         } else if endpoints.len() < ENDPOINTS_MAX {
             let need = Need { last: now, count: 1 };
-            let endpoint = Endpoint { key: key.clone(), need, opening: 0, ready: VecDeque::new() };
-            endpoints.insert(reach.clone(), endpoint);
+            let (key, ready) = (key.clone(), VecDeque::new());
+            endpoints.insert(reach.clone(), Endpoint { key, need, by, opening: 0, ready });
         }
         None
     }
 
     /// Drops calls that were not used in time or lead nowhere, forgets endpoints that were not
-    /// called lately, and says what to open. Each is reported as opened or failed.
-    pub fn plan(&self, snapshot: &Snapshot, now: Instant) -> Vec<ToOpen> {
-        let mut endpoints = lock(&self.endpoints);
+    /// called lately, and says what worker `by` should open. Each is reported as opened or failed.
+    pub fn plan(&self, snapshot: &Snapshot, by: usize, now: Instant) -> Vec<ToOpen> {
         let mut plan = Vec::new();
+        // Another worker is at it: what is missed now is seen the next time.
+        let Some(mut endpoints) = try_lock(&self.endpoints) else { return plan };
         endpoints.retain(|reach, endpoint| {
+            if endpoint.by != by {
+                return true;
+            }
             let wanted = endpoint.need.wanted(self.most, now);
             endpoint.ready.retain_mut(|ready| ready.is_good(snapshot, now));
             let count = wanted.saturating_sub(endpoint.ready.len() + endpoint.opening);
@@ -177,14 +194,19 @@ impl<T: Pooled> Ahead<T> {
         plan
     }
 
+    /// A place for a call, unless all are taken.
+    pub fn place(&self) -> Option<Place> {
+        self.places.take()
+    }
+
     /// A call is ready.
-    pub fn opened(&self, connection: T, origin: Origin, place: Place, now: Instant) {
+    pub fn opened(&self, ready: Ready<T>) {
         let mut endpoints = lock(&self.endpoints);
         // Whoever was forgotten meanwhile needs it no more.
-        let Some(endpoint) = endpoints.get_mut(&origin.reach) else { return };
+        let Some(endpoint) = endpoints.get_mut(&ready.origin.reach) else { return };
         endpoint.opening = endpoint.opening.saturating_sub(1);
         if endpoint.ready.len() < self.most {
-            endpoint.ready.push_back(Ready { connection, origin, since: now, _place: place });
+            endpoint.ready.push_back(ready);
         }
     }
 
@@ -210,17 +232,25 @@ impl<T: Pooled> Ready<T> {
             && self.origin.is_live(snapshot)
             && !self.connection.is_stale()
     }
+
+    /// Watched by the runtime of worker `by`, which calls this.
+    fn given_to(self, by: usize) -> Option<(T, Origin)> {
+        let Self { connection, origin, .. } = self;
+        let connection = if self.by == by { Some(connection) } else { connection.move_here() };
+        Some((connection?, origin))
+    }
 }
 
 /// Opens what a worker is in need of; called now and then, on the worker's runtime.
 pub fn keep(worker: &Arc<Worker>, snapshot: &Arc<Snapshot>, now: Instant) {
-    for ToOpen { reach, key, count } in worker.ahead().plan(snapshot, now) {
+    let ahead = &worker.shared().ahead;
+    for ToOpen { reach, key, count } in ahead.plan(snapshot, worker.number(), now) {
         for _ in 0..count {
             let (worker, snapshot) = (Arc::clone(worker), Arc::clone(snapshot));
             let (reach, key) = (reach.clone(), key.clone());
             tokio::spawn(async move {
                 if !open(&worker, &snapshot, &reach, key).await {
-                    worker.ahead().failed(&reach);
+                    worker.shared().ahead.failed(&reach);
                 }
             });
         }
@@ -229,13 +259,15 @@ pub fn keep(worker: &Arc<Worker>, snapshot: &Arc<Snapshot>, now: Instant) {
 
 async fn open(worker: &Worker, snapshot: &Snapshot, reach: &Reach, key: BackendKey) -> bool {
     let Reach::Via(target) = reach else { return false };
-    let Some(place) = worker.shared().ahead.take() else { return false };
+    let ahead = &worker.shared().ahead;
+    let Some(place) = ahead.place() else { return false };
     // Whether the endpoint takes requests is for requests to find out: a failure is not remembered.
     match near::call(worker.shared(), snapshot, target, &Hello::default()).await {
         Ok(call) => {
             let connection = Connection::Link(Box::new(call));
             let origin = Origin::of(&connection, reach.clone(), key);
-            worker.ahead().opened(connection, origin, place, Instant::now());
+            let (by, since) = (worker.number(), Instant::now());
+            ahead.opened(Ready { connection, origin, by, since, place });
             true
         }
         Err(error) => {

@@ -212,6 +212,11 @@ impl Call {
     pub const fn instance(&self) -> &Arc<str> {
         &self.instance
     }
+
+    /// The TCP connection at the bottom.
+    pub fn tcp_mut(&mut self) -> &mut TcpStream {
+        self.io.get_mut()
+    }
 }
 
 impl Socket for Call {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Owner;
 use super::limits::{Admitted, Limiter};
-use crate::drain::{Draining, Open, Phase};
+use crate::drain::{Draining, Open};
 use crate::snapshot::Published;
 use crate::tls::stream::Socket;
-use crate::upstream::tcp;
 use crate::worker::{Seats, Worker};
 
 /// Between two tries when the system has no descriptors or memory: long enough for some to
@@ -33,7 +33,7 @@ pub struct Accepted {
     pub stream: TcpStream,
     /// Who connected; an IPv4 address where it is one.
     pub peer: SocketAddr,
-    /// Where: the port says whose it is.
+    /// Where we listened: the port says whose it is.
     pub local: SocketAddr,
     /// What it was accepted for, and stays.
     pub role: Role,
@@ -65,6 +65,35 @@ pub trait Handler: Send + Sync + 'static {
         worker: Arc<Worker>,
         accepted: Accepted,
     ) -> impl Future<Output = ()> + Send;
+}
+
+/// Where connections come in.
+#[derive(Clone, Debug)]
+struct Place {
+    owner: Owner,
+    local: SocketAddr,
+}
+
+/// A connection on its way to the worker that serves it.
+enum Arrived {
+    /// It is watched by the runtime that accepted it, which is that of its worker too.
+    Here(TcpStream),
+    /// The runtime of another is to watch it.
+    Elsewhere(std::net::TcpStream),
+}
+
+impl Arrived {
+    fn at(here: bool, stream: TcpStream) -> io::Result<Self> {
+        Ok(if here { Self::Here(stream) } else { Self::Elsewhere(stream.into_std()?) })
+    }
+
+    /// Watched by the runtime of this thread.
+    fn watched(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Here(stream) => Ok(stream),
+            Self::Elsewhere(stream) => TcpStream::from_std(stream),
+        }
+    }
 }
 
 pub(super) struct Context<H> {
@@ -99,32 +128,40 @@ pub(super) async fn run<H: Handler>(
     seats: Seats,
     stop: CancellationToken,
 ) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+    let watched = listener
+        .local_addr()
+        .and_then(|local| Ok((local, tokio::net::TcpListener::from_std(listener)?)));
+    let (local, listener) = match watched {
+        Ok(watched) => watched,
         Err(error) => {
             tracing::error!(%error, ?owner, "a listening socket cannot be watched");
             return;
         }
     };
+    let place = Place { owner, local };
+    let mut drains = context.draining.begins();
+    let mut stopped = pin!(stop.cancelled());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => break,
-            () = context.draining.reached(Phase::Draining) => break,
-            accepted = listener.accept() => accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))),
+            () = stopped.as_mut() => break,
+            () = drains.reached() => break,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => context.hand_over(&seats, &owner, stream, peer),
+            Ok((stream, peer)) => context.hand_over(&seats, &place, stream, peer),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, ?owner, "accepting pauses");
+                tracing::warn!(%error, owner = ?place.owner, "accepting pauses");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
     }
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
-        context.hand_over(&seats, &owner, stream, peer);
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        let Ok(stream) = stream else { continue };
+        context.hand_over(&seats, &place, stream, peer);
     }
 }
 
@@ -135,13 +172,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 impl<H: Handler> Context<H> {
-    fn hand_over(
-        &self,
-        seats: &Seats,
-        owner: &Owner,
-        stream: std::net::TcpStream,
-        peer: SocketAddr,
-    ) {
+    fn hand_over(&self, seats: &Seats, place: &Place, stream: TcpStream, peer: SocketAddr) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let admitted = match self.limits.admit(peer.ip()) {
             Ok(admitted) => admitted,
@@ -152,11 +183,12 @@ impl<H: Handler> Context<H> {
         };
         let guard = Guard { _admitted: admitted, _open: self.draining.open() };
         let Some(seat) = seats.least_loaded() else { return };
+        let Ok(arrived) = Arrived::at(seats.accepts(seat), stream) else { return };
         let context = self.clone();
-        let owner = owner.clone();
+        let place = place.clone();
         seat.run(move |worker| async move {
             let draining = context.draining.clone();
-            let Some(accepted) = context.prepare(&owner, stream, peer, guard) else { return };
+            let Some(accepted) = context.prepare(&place, arrived, peer, guard) else { return };
             tokio::select! {
                 biased;
                 () = context.handler.handle(worker, accepted) => {}
@@ -168,26 +200,20 @@ impl<H: Handler> Context<H> {
     /// On the worker's own runtime: there the connection is watched from now on.
     fn prepare(
         &self,
-        owner: &Owner,
-        stream: std::net::TcpStream,
+        place: &Place,
+        arrived: Arrived,
         peer: SocketAddr,
         guard: Guard,
     ) -> Option<Accepted> {
-        let prepared = || {
-            stream.set_nonblocking(true)?;
-            let local = stream.local_addr()?;
-            let stream = TcpStream::from_std(stream)?;
-            tcp::prepare(&stream)?;
-            Ok::<_, io::Error>((stream, local))
-        };
-        let (stream, local) = match prepared() {
-            Ok(prepared) => prepared,
+        let stream = match arrived.watched() {
+            Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(%error, %peer, "connection was gone when it was accepted");
                 return None;
             }
         };
-        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        let Place { owner, local } = place;
+        let local = *local;
         let role = match owner {
             Owner::Link => Role::Link,
             Owner::Port(owner) => {

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Owner;
+use crate::upstream::tcp;
+
+#[cfg(test)]
+mod tests;
 
 /// Connections that the kernel holds until we accept them; it lowers this to its own limit.
 const BACKLOG: i32 = 4096;
@@ -59,6 +63,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
+    tcp::prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

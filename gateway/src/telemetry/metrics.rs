@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus::core::Collector as _;
-use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use super::tally::{self, Tally};
 use crate::upstream::state::lock;
@@ -51,8 +53,9 @@ impl ConnectionKind {
 pub struct Metrics {
     registry: Registry,
     tallies: Arc<Mutex<Vec<Arc<Tally>>>>,
-    connections: IntGaugeVec,
-    connections_opened: IntCounterVec,
+    ingress: Counted,
+    mirrored: Counted,
+    link: Counted,
     connect_failures: IntCounterVec,
     refused_peers: IntCounterVec,
     not_issued: IntCounterVec,
@@ -64,6 +67,13 @@ pub struct Metrics {
     certificate_expiry: IntGaugeVec,
     source_age: IntGaugeVec,
     log_dropped: IntCounterVec,
+}
+
+/// Connections of one kind. Found once: a new connection looks for no label.
+#[derive(Clone, Debug)]
+struct Counted {
+    open: IntGauge,
+    opened: IntCounter,
 }
 
 impl Metrics {
@@ -80,10 +90,17 @@ impl Metrics {
             registry.register(Box::new(vec.clone()))?;
             Ok::<_, prometheus::Error>(vec)
         };
+        let open = gauge(CONNECTIONS, "Open connections", &["kind"])?;
+        let opened = counter(CONNECTIONS_OPENED, "Connections accepted", &["kind"])?;
+        let of_kind = |kind: ConnectionKind| {
+            let kind = [kind.label()];
+            Counted { open: open.with_label_values(&kind), opened: opened.with_label_values(&kind) }
+        };
         Ok(Self {
             tallies: Arc::default(),
-            connections: gauge(CONNECTIONS, "Open connections", &["kind"])?,
-            connections_opened: counter(CONNECTIONS_OPENED, "Connections accepted", &["kind"])?,
+            ingress: of_kind(ConnectionKind::Ingress),
+            mirrored: of_kind(ConnectionKind::Mirrored),
+            link: of_kind(ConnectionKind::Link),
             connect_failures: counter(
                 CONNECT_FAILURES,
                 "Endpoints that could not be reached",
@@ -116,10 +133,14 @@ impl Metrics {
 
     /// Counts an open connection until the guard is dropped.
     pub fn connection(&self, kind: ConnectionKind) -> OpenConnection {
-        self.connections_opened.with_label_values(&[kind.label()]).inc();
-        let open = self.connections.with_label_values(&[kind.label()]);
-        open.inc();
-        OpenConnection(open)
+        let counted = match kind {
+            ConnectionKind::Ingress => &self.ingress,
+            ConnectionKind::Mirrored => &self.mirrored,
+            ConnectionKind::Link => &self.link,
+        };
+        counted.opened.inc();
+        counted.open.inc();
+        OpenConnection(counted.open.clone())
     }
 
     /// Counts an endpoint that could not be reached.
@@ -213,7 +234,7 @@ impl Metrics {
 
 /// An open connection; closed when dropped.
 #[derive(Debug)]
-pub struct OpenConnection(prometheus::IntGauge);
+pub struct OpenConnection(IntGauge);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {

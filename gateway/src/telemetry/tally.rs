@@ -59,7 +59,10 @@ pub(crate) fn known_method(method: &str) -> &'static str {
 }
 
 /// What one worker has counted. The lock is taken by its thread, and seldom by a scrape.
+///
+/// On lines of memory of its own, as for [`crate::worker::Alone`].
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Tally(Mutex<HashMap<Key, Cell, ahash::RandomState>>);
 
 /// The same as [`RequestLabels`], to keep. Both have one hash.

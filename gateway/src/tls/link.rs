@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ServerSessionMemoryCache;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ServerConfig};
@@ -25,9 +26,16 @@ pub const ALPN_CALLS: &[u8] = b"spanway/1";
 /// The protocol of the catalog: gRPC.
 pub const ALPN_CATALOG: &[u8] = b"h2";
 
-/// Sessions that may be taken up again, per link: one for each endpoint lately called, as a server
-/// takes up a session only under the name that it began with.
-const SESSIONS: usize = 256;
+/// Endpoints of a link whose sessions may be taken up again: a server takes up a session only under
+/// the name that it began with.
+const ENDPOINTS: usize = 1024;
+/// Sessions of one endpoint that rustls keeps, by which it divides what it is told.
+const SESSIONS_OF_ENDPOINT: usize = 8;
+/// Sessions that may be taken up again by whom they were begun, all links together: each has the
+/// chain that its client presented, about a kilobyte.
+const SESSIONS: usize = 4096;
+/// Sessions that a connection offers for later ones: one follows it, and is offered the next.
+const TICKETS: usize = 1;
 
 /// What a link connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +128,8 @@ impl LinkListener {
             .with_client_cert_verifier(Arc::clone(&verifier) as _)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(svid.certified_key())));
         config.alpn_protocols = vec![ALPN_CALLS.to_vec(), ALPN_CATALOG.to_vec()];
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        config.send_tls13_tickets = TICKETS;
         Ok(Self { config: Arc::new(config), verifier })
     }
 
@@ -180,7 +190,7 @@ impl LinkDialler {
                 .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
                 .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(svid.certified_key())));
             config.alpn_protocols = vec![protocol.alpn().to_vec()];
-            config.resumption = Resumption::in_memory_sessions(SESSIONS);
+            config.resumption = Resumption::in_memory_sessions(ENDPOINTS * SESSIONS_OF_ENDPOINT);
             Ok::<_, rustls::Error>(Arc::new(config))
         };
         Ok(Self {
@@ -229,15 +239,13 @@ fn known<S: Socket>(
     time: &dyn TimeProvider,
 ) -> Result<LinkStream<S>, LinkFailed> {
     let protocol = LinkProtocol::of(stream.alpn()).ok_or(LinkFailed::Protocol)?;
-    let peer = match stream.peer_chain() {
-        [leaf, ..] if !stream.resumed() => verifier.peers().recall(leaf)?,
-        chain => {
-            // In a session that is taken up again nobody has looked at the certificates, and
-            // meanwhile they may have expired.
-            let chain: Vec<&CertificateDer<'_>> = chain.iter().collect();
-            let now = time.current_time().unwrap_or_else(UnixTime::now);
-            verifier.authenticate(&chain, side, now)?
-        }
+    let chain: Vec<&CertificateDer<'_>> = stream.peer_chain().iter().collect();
+    let now = time.current_time().unwrap_or_else(UnixTime::now);
+    let peer = if stream.resumed() {
+        // Nobody has looked at the certificates, and meanwhile they may have expired.
+        verifier.authenticate(&chain, side, now)?
+    } else {
+        verifier.recall(&chain, side, now)?
     };
     Ok(LinkStream { stream, peer, protocol })
 }

@@ -22,6 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::async_trait;
 use tonic::transport::server::Connected;
 
+use super::turn::in_turn;
 use super::verifier::PeerRefused;
 
 #[cfg(test)]
@@ -120,7 +121,7 @@ pub(crate) async fn handshake<T>(
     within: Duration,
     work: impl Future<Output = io::Result<T>>,
 ) -> Result<T, HandshakeFailed> {
-    match tokio::time::timeout(within, work).await {
+    match tokio::time::timeout(within, in_turn(work)).await {
         Ok(done) => done.map_err(HandshakeFailed::from),
         Err(_) => Err(HandshakeFailed::Timeout(within)),
     }
@@ -204,6 +205,11 @@ impl<S> From<tokio_rustls::TlsStream<S>> for TlsStream<S> {
 }
 
 impl<S: Socket> TlsStream<S> {
+    /// The connection underneath.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.io.get_mut().0
+    }
+
     /// The protocol that both sides agreed on, if they spoke about it.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.io.get_ref().1.alpn_protocol()

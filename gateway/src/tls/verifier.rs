@@ -12,6 +12,7 @@ use rustls::{
 };
 use thiserror::Error;
 
+use super::judged::Judged;
 use super::provider;
 use super::svid::BadSvid;
 use super::trust::{Peer, Peers, Side};
@@ -64,6 +65,7 @@ pub struct Refusals(Arc<dyn Fn(Refused) + Send + Sync>);
 #[derive(Debug)]
 pub struct PeerVerifier {
     peers: Peers,
+    judged: Judged,
     refusals: Refusals,
     presence: Presence,
 }
@@ -154,7 +156,7 @@ impl fmt::Debug for Refusals {
 impl PeerVerifier {
     /// Asks `peers`, and tells `refusals` of each that is none.
     pub fn new(peers: Peers, refusals: Refusals, presence: Presence) -> Self {
-        Self { peers, refusals, presence }
+        Self { peers, judged: Judged::default(), refusals, presence }
     }
 
     /// Whom it trusts.
@@ -174,11 +176,31 @@ impl PeerVerifier {
         side: Side,
         now: UnixTime,
     ) -> Result<Peer, PeerRefused> {
-        self.peers.authenticate(chain, side, now).map_err(|refused| {
+        if let Some(peer) = self.judged.recall(chain, side, now) {
+            return Ok(peer);
+        }
+        let peer = self.peers.authenticate(chain, side, now).map_err(|refused| {
             let reason = refused.reason.clone();
             self.refusals.tell(refused);
             reason
-        })
+        })?;
+        self.judged.remember(chain, side, now, &peer);
+        Ok(peer)
+    }
+
+    /// Who presented a chain in the handshake that has just been completed, in which it was
+    /// authenticated.
+    pub fn recall(
+        &self,
+        chain: &[&CertificateDer<'_>],
+        side: Side,
+        now: UnixTime,
+    ) -> Result<Peer, PeerRefused> {
+        match (self.judged.recall(chain, side, now), chain) {
+            (Some(peer), _) => Ok(peer),
+            (None, [leaf, ..]) => self.peers.recall(leaf),
+            (None, []) => Err(PeerRefused::NoCertificate),
+        }
     }
 
     fn verify(

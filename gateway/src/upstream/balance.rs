@@ -16,15 +16,14 @@ mod tests;
 
 /// An endpoint that takes a request. Its drop says that the request is over.
 #[derive(Debug)]
-pub struct Chosen {
-    /// The endpoint.
-    pub endpoint: Arc<Endpoint>,
-    /// The set that it was chosen from.
-    pub set: Arc<EndpointSet>,
-    in_flight: InFlight,
+pub struct Chosen<'a> {
+    /// The endpoint. Not counted: requests of all workers would write to its count.
+    pub endpoint: &'a Arc<Endpoint>,
+    /// Counts the request as under way.
+    pub in_flight: InFlight,
 }
 
-impl Chosen {
+impl Chosen<'_> {
     /// Takes note that the head of an answer came after `took`.
     pub fn answered(&self, took: std::time::Duration, now: Instant) {
         self.in_flight.load().answered(took, now);
@@ -33,12 +32,12 @@ impl Chosen {
 
 /// Chooses an endpoint of `set` for a request; those in `tried` failed it already and come into
 /// question only when nobody else does.
-pub fn choose(
+pub fn choose<'a>(
     worker: &Worker,
-    set: &Arc<EndpointSet>,
+    set: &'a EndpointSet,
     tried: &[Reach],
     now: Instant,
-) -> Result<Chosen, Failure> {
+) -> Result<Chosen<'a>, Failure> {
     let shared = worker.shared();
     let usable = |endpoint: &Endpoint| {
         !tried.contains(&endpoint.reach) && !shared.is_out(&endpoint.reach, now)
@@ -49,17 +48,15 @@ pub fn choose(
         two_of(all, chance::next())
     } else {
         // Nobody is better than somebody who failed lately, so the conditions fall one by one.
-        two(all, usable, chance::next())
+        two_of(all, chance::next())
+            .filter(|(one, other)| usable(one) && usable(other))
+            .or_else(|| two(all, usable, chance::next()))
             .or_else(|| two(all, untried, chance::next()))
             .or_else(|| two_of(all, chance::next()))
     };
     let pair = pair.ok_or(Failure::NoEndpoint)?;
     let (endpoint, load) = better(pair, |endpoint| worker.loads().of(&endpoint.reach, now), now);
-    Ok(Chosen {
-        endpoint: Arc::clone(endpoint),
-        set: Arc::clone(set),
-        in_flight: InFlight::begin(load),
-    })
+    Ok(Chosen { endpoint, in_flight: InFlight::begin(load) })
 }
 
 type Pair<'a> = (&'a Arc<Endpoint>, &'a Arc<Endpoint>);

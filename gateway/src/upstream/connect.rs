@@ -138,6 +138,14 @@ impl Connection {
         })
     }
 
+    /// Lets the runtime of this thread watch it: see [`tcp::rewatch`].
+    pub fn rewatch(&mut self) -> io::Result<()> {
+        tcp::rewatch(match self {
+            Self::Direct(stream) => stream,
+            Self::Link(call) => call.tcp_mut(),
+        })
+    }
+
     /// Which of the far gateways carries it.
     pub fn instance(&self) -> Option<&Arc<str>> {
         self.call().map(Call::instance)

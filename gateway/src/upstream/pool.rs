@@ -1,17 +1,23 @@
 //! Idle connections, kept for the next request.
+//!
+//! Each worker has a pool of its own, and only where that has nothing does it look into the others':
+//! what it would do instead, open another connection, costs more than all those looks. It tries
+//! their locks and never waits for one, and holds one for a look-up at most.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use config::model::{BackendKey, LinkName};
-use discovery::endpoint::Reach;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use discovery::endpoint::{EndpointSet, Reach};
+use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::connect::Connection;
-use super::state::lock;
+use super::state::{lock, try_lock};
 use crate::http::h1::ClientConn;
 use crate::snapshot::Snapshot;
+use crate::worker::{Each, Http1};
 
 #[cfg(test)]
 mod tests;
@@ -26,11 +32,20 @@ pub const IDLE_WAIT: Duration = Duration::from_secs(50);
 /// How long a connection may have been idle for a request that may not be sent twice: an endpoint
 /// that closes idle connections hardly does so within this.
 pub const IDLE_WAIT_ONCE: Duration = Duration::from_secs(1);
+/// How long a connection has rested before another worker takes it over. One that is used more
+/// often than this is no surplus: its own worker would miss it at once, and take it back.
+pub const REST: Duration = Duration::from_millis(5);
 
 /// Something that can wait in a pool.
 pub trait Pooled: Send {
     /// Whether the peer has closed it, or said what nobody asked for.
     fn is_stale(&mut self) -> bool;
+
+    /// Lets the runtime of this thread watch it, in place of the one that has till now. `None`: it
+    /// is stale, or the system said no.
+    fn move_here(self) -> Option<Self>
+    where
+        Self: Sized;
 }
 
 /// Which gateway of which link carries a connection.
@@ -51,6 +66,8 @@ pub struct Origin {
     pub key: BackendKey,
     /// Who carries it, if it goes through a link.
     pub carrier: Option<Carrier>,
+    /// The set in which the endpoint was found last: while it stays, nobody has to look again.
+    found_in: Option<Arc<EndpointSet>>,
 }
 
 /// One worker's idle connections of one protocol.
@@ -79,9 +96,9 @@ impl<T> Default for Pool<T> {
     }
 }
 
-impl<T: Pooled> Pool<T> {
+impl<T: Pooled> Each<Pool<T>> {
     /// A connection to the endpoint that is reached so, with its origin, that has been idle for
-    /// less than `within`.
+    /// less than `within`: one's own, or one that rests with another worker.
     pub fn take(
         &self,
         reach: &Reach,
@@ -89,7 +106,22 @@ impl<T: Pooled> Pool<T> {
         now: Instant,
         within: Duration,
     ) -> Option<(T, Origin)> {
-        let mut idle = lock(&self.0);
+        let own = self.own().take(reach, snapshot, now, within);
+        own.or_else(|| self.others().find_map(|other| other.part(reach, snapshot, now, within)))
+    }
+}
+
+impl<T: Pooled> Pool<T> {
+    /// For the worker whose it is.
+    fn take(
+        &self,
+        reach: &Reach,
+        snapshot: &Snapshot,
+        now: Instant,
+        within: Duration,
+    ) -> Option<(T, Origin)> {
+        // Whoever else looks in here needs a connection to an endpoint for which it has none.
+        let mut idle = try_lock(&self.0)?;
         loop {
             let queue = idle.by_reach.get_mut(reach)?;
             let since = queue.back().map(|kept| now.saturating_duration_since(kept.since));
@@ -107,7 +139,38 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
-    /// Keeps a connection, unless there are enough.
+    /// For another worker, which calls this: what it gets is watched by its runtime from now on.
+    fn part(
+        &self,
+        reach: &Reach,
+        snapshot: &Snapshot,
+        now: Instant,
+        within: Duration,
+    ) -> Option<(T, Origin)> {
+        while let Some(kept) = self.rested(reach, now, within.min(IDLE_WAIT)) {
+            if !kept.origin.is_draining(snapshot)
+                && let Some(connection) = kept.connection.move_here()
+            {
+                return Some((connection, kept.origin));
+            }
+        }
+        None
+    }
+
+    /// The one that was idle for longest, but for less than `within`.
+    fn rested(&self, reach: &Reach, now: Instant, within: Duration) -> Option<Kept<T>> {
+        let mut idle = try_lock(&self.0)?;
+        let queue = idle.by_reach.get_mut(reach)?;
+        let rests =
+            |kept: &Kept<T>| (REST..within).contains(&now.saturating_duration_since(kept.since));
+        let at = queue.iter().position(rests)?;
+        let kept = queue.remove(at);
+        idle.count = idle.count.saturating_sub(1);
+        kept
+    }
+
+    /// Keeps a connection, unless there are enough. Called when the answer has been given: nobody
+    /// waits for it, should another worker look in here at the moment.
     pub fn put(&self, connection: T, origin: Origin, now: Instant) {
         let mut idle = lock(&self.0);
         if idle.count >= IDLE_MAX {
@@ -158,7 +221,12 @@ impl Origin {
             link: Arc::clone(call.link()),
             instance: Arc::clone(call.instance()),
         });
-        Self { reach, key, carrier }
+        Self::new(reach, key, carrier)
+    }
+
+    /// Of an endpoint that was found under `key`.
+    pub const fn new(reach: Reach, key: BackendKey, carrier: Option<Carrier>) -> Self {
+        Self { reach, key, carrier, found_in: None }
     }
 
     /// Whether the far gateway that carries it drains, or its link is gone.
@@ -170,11 +238,14 @@ impl Origin {
     }
 
     /// Whether a request may still go there.
-    pub fn is_live(&self, snapshot: &Snapshot) -> bool {
-        let set = snapshot.endpoints.sets.get(&self.key);
-        let named = set
-            .is_some_and(|set| set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach));
-        named && !self.is_draining(snapshot)
+    pub fn is_live(&mut self, snapshot: &Snapshot) -> bool {
+        let Some(set) = snapshot.endpoints.sets.get(&self.key) else { return false };
+        let is_known = self.found_in.as_ref().is_some_and(|known| Arc::ptr_eq(known, set));
+        if !is_known {
+            let named = set.endpoints.iter().any(|endpoint| endpoint.reach == self.reach);
+            self.found_in = named.then(|| Arc::clone(set));
+        }
+        self.found_in.is_some() && !self.is_draining(snapshot)
     }
 }
 
@@ -184,76 +255,27 @@ impl Pooled for Connection {
         let mut byte = [0; 1];
         std::pin::Pin::new(self).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
     }
+
+    fn move_here(mut self) -> Option<Self> {
+        (!self.is_stale() && said_if_not(self.rewatch())).then_some(self)
+    }
 }
 
-impl<R, W> Pooled for Box<ClientConn<R, W>>
-where
-    R: AsyncRead + Unpin + Send,
-    W: AsyncWrite + Unpin + Send,
-{
+impl Pooled for Http1 {
     fn is_stale(&mut self) -> bool {
         ClientConn::is_stale(self)
     }
-}
 
-/// Something that many requests share at once.
-pub trait Shareable: Send + Sync {
-    /// Whether it takes requests, as far as is known.
-    fn is_open(&self) -> bool;
-    /// Whether another request finds a place at once.
-    fn has_room(&self) -> bool;
-    /// Whether no request is under way.
-    fn is_idle(&self) -> bool;
-}
-
-/// One worker's connections that are shared by requests (HTTP/2).
-#[derive(Debug)]
-pub struct Sessions<T>(Mutex<ByReach<Vec<Kept<Arc<T>>>>>);
-
-impl<T> Default for Sessions<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Shareable> Sessions<T> {
-    /// A session with a free place, with its origin.
-    pub fn get(
-        &self,
-        reach: &Reach,
-        snapshot: &Snapshot,
-        now: Instant,
-    ) -> Option<(Arc<T>, Origin)> {
-        let mut sessions = lock(&self.0);
-        let usable = |kept: &&mut Kept<Arc<T>>| {
-            let session = &kept.connection;
-            session.is_open() && session.has_room() && !kept.origin.is_draining(snapshot)
-        };
-        let kept = sessions.get_mut(reach)?.iter_mut().find(usable)?;
-        kept.since = now;
-        Some((Arc::clone(&kept.connection), kept.origin.clone()))
-    }
-
-    /// Offers a session to other requests. One that is not kept ends with its last request.
-    pub fn put(&self, session: Arc<T>, origin: Origin, now: Instant) {
-        let mut sessions = lock(&self.0);
-        let kept = sessions.entry(origin.reach.clone()).or_default();
-        kept.retain(|kept| kept.connection.is_open());
-        if kept.len() < IDLE_PER_ENDPOINT_MAX {
-            kept.push(Kept { connection: session, origin, since: now });
+    fn move_here(mut self) -> Option<Self> {
+        if ClientConn::is_stale(&mut self) {
+            return None;
         }
+        let (stream, waits) = self.into_idle();
+        Some(Self::new(ClientConn::over(stream.move_here()?, waits)))
     }
+}
 
-    /// Forgets the closed and those to whom no request may go any more; requests under way hold
-    /// theirs until they are done.
-    pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
-        lock(&self.0).retain(|_, sessions| {
-            sessions.retain_mut(|kept| {
-                let session = &kept.connection;
-                let recent = now.saturating_duration_since(kept.since) < IDLE_WAIT;
-                session.is_open() && kept.origin.is_live(snapshot) && (recent || !session.is_idle())
-            });
-            !sessions.is_empty()
-        });
-    }
+fn said_if_not(done: io::Result<()>) -> bool {
+    done.inspect_err(|error| tracing::debug!(%error, "an idle connection stays where it is"))
+        .is_ok()
 }

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use config::model::LinkName;
 use discovery::endpoint::Reach;
 
-use crate::link::ahead::Places;
+use super::connect::Connection;
+use crate::link::ahead::Ahead;
 
 #[cfg(test)]
 mod tests;
@@ -41,12 +43,17 @@ pub struct Shared {
     pub gateways: Failures<SocketAddr>,
     /// Links none of whose gateways took a call.
     pub links: Failures<LinkName>,
-    /// Places of calls that are opened ahead.
-    pub ahead: Places,
+    /// Calls over links that are opened ahead.
+    pub ahead: Ahead<Connection>,
     turn: AtomicUsize,
 }
 
 impl Shared {
+    /// For an endpoint at most `ready` calls are opened ahead.
+    pub fn new(ready: usize) -> Self {
+        Self { ahead: Ahead::new(ready), ..Self::default() }
+    }
+
     /// Whether the endpoint that is reached so is left alone now, or the way to it.
     pub fn is_out(&self, reach: &Reach, now: Instant) -> bool {
         let link = match reach {
@@ -67,12 +74,14 @@ impl Shared {
     }
 }
 
-/// Whom to leave alone for a while.
+/// Whom to leave alone for a while. Whoever reads waits for nobody.
 #[derive(Debug)]
 pub struct Failures<K> {
-    /// Whether there is anybody at all: the answer nearly always, without the lock.
+    /// Whether there is anybody at all: the answer nearly always, without another look.
     count: AtomicUsize,
-    out: Mutex<HashMap<K, Out>>,
+    seen: ArcSwap<imbl::HashMap<K, Out>>,
+    /// The same, for whoever changes it.
+    out: Mutex<imbl::HashMap<K, Out>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +92,7 @@ struct Out {
 
 impl<K> Default for Failures<K> {
     fn default() -> Self {
-        Self { count: AtomicUsize::new(0), out: Mutex::default() }
+        Self { count: AtomicUsize::new(0), seen: ArcSwap::default(), out: Mutex::default() }
     }
 }
 
@@ -95,7 +104,7 @@ impl<K: Clone + Eq + Hash> Failures<K> {
 
     /// Whether `key` is left alone now.
     pub fn is_out(&self, key: &K, now: Instant) -> bool {
-        self.count.load(Relaxed) > 0 && lock(&self.out).get(key).is_some_and(|out| now < out.until)
+        self.count.load(Relaxed) > 0 && self.seen.load().get(key).is_some_and(|out| now < out.until)
     }
 
     /// Leaves `key` alone, longer with every failure in a row; `chance` spreads the returns.
@@ -110,20 +119,27 @@ impl<K: Clone + Eq + Hash> Failures<K> {
             entry.until = now + backoff(entry.failures, chance);
             entry.failures = entry.failures.saturating_add(1);
         }
-        self.count.store(out.len(), Relaxed);
+        self.show(&out);
     }
 
     /// Forgets that `key` ever failed.
     pub fn succeeded(&self, key: &K) {
         if self.count.load(Relaxed) > 0 {
             let mut out = lock(&self.out);
-            out.remove(key);
-            self.count.store(out.len(), Relaxed);
+            if out.remove(key).is_some() {
+                self.show(&out);
+            }
         }
+    }
+
+    /// Lets readers see what has changed: both maps have nearly everything in common.
+    fn show(&self, out: &imbl::HashMap<K, Out>) {
+        self.seen.store(Arc::new(out.clone()));
+        self.count.store(out.len(), Relaxed);
     }
 }
 
-fn make_room<K: Clone + Eq + Hash>(out: &mut HashMap<K, Out>, now: Instant) {
+fn make_room<K: Clone + Eq + Hash>(out: &mut imbl::HashMap<K, Out>, now: Instant) {
     out.retain(|_, entry| now < entry.until);
     if out.len() >= OUT_ENTRIES_MAX {
         let oldest = out.iter().min_by_key(|(_, entry)| entry.until).map(|(key, _)| key.clone());
@@ -260,6 +276,15 @@ const fn whole(value: f64) -> u64 {
 }
 
 /// What the locks hold is whole whatever panicked.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same for whom it is not worth the wait: `None` while another thread has the lock.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }

@@ -1,8 +1,17 @@
 //! Threads, and where work goes.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::mpsc;
 
+use config::model::{BackendKey, Name, ServicePort};
+use discovery::endpoint::Reach;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
+use crate::http::h1::Waits;
+use crate::upstream::pool::{IDLE_WAIT, Origin, REST};
+use crate::upstream::tcp;
 
 /// For what another thread does at once.
 const WAIT: Duration = Duration::from_secs(10);
@@ -47,4 +56,38 @@ fn the_drop_of_all_ends_what_still_runs() {
     });
     drop(workers);
     ended.recv_timeout(WAIT).unwrap();
+}
+
+#[test]
+fn an_idle_connection_of_one_worker_carries_what_another_asks() {
+    let workers = Workers::start((2, 0), &Arc::default(), &Metrics::new().unwrap()).unwrap();
+    let [one, other] = &workers.seats().0[..] else { panic!("two were asked for") };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let reach = Reach::Direct(address);
+    let key = BackendKey::Service(ServicePort { service: Name::new("shop", "web"), port: 80 });
+    let origin = Origin::new(reach.clone(), key, None);
+    let now = Instant::now();
+    let (done, kept) = mpsc::channel();
+    one.run(move |worker| async move {
+        let stream = Connection::Direct(tcp::dial(address, WAIT).await.unwrap());
+        let connection = Box::new(ClientConn::over(stream, Waits::default()));
+        worker.http1().own().put(connection, origin, now);
+        done.send(()).unwrap();
+    });
+    kept.recv_timeout(WAIT).unwrap();
+    let (done, answered) = mpsc::channel();
+    other.run(move |worker| async move {
+        let later = now + REST;
+        let taken = worker.http1().take(&reach, &Snapshot::default(), later, IDLE_WAIT);
+        let (mut stream, _) = taken.expect("it rests with the other").0.into_idle();
+        stream.write_all(b"ask").await.unwrap();
+        let mut answer = [0; 6];
+        stream.read_exact(&mut answer).await.unwrap();
+        done.send(answer).unwrap();
+    });
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.read_exact(&mut [0; 3]).unwrap();
+    peer.write_all(b"answer").unwrap();
+    assert_eq!(&answered.recv_timeout(WAIT).unwrap(), b"answer");
 }

@@ -25,6 +25,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientConn<ReadHalf<S>, WriteHalf<S>> {
         let (read, write) = tokio::io::split(stream);
         Self::new(read, write, waits)
     }
+
+    /// The stream of a connection that idles, and how long its server is waited for. What belongs to
+    /// the thread that served it, timers and buffers, stays there.
+    pub fn into_idle(self) -> (S, Waits) {
+        let waits = self.reader.waits();
+        let (read, write, _none) = self.into_parts();
+        (read.unsplit(write), waits)
+    }
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ClientConn<R, W> {

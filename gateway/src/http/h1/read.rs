@@ -116,6 +116,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    /// How long the peer is waited for.
+    pub(crate) const fn waits(&self) -> Waits {
+        self.waits
+    }
+
     /// The next request. `None`: the client has ended, or sent nothing for the idle time.
     pub async fn read_request(&mut self) -> Result<Option<RequestHead>, ReadError> {
         self.settle();

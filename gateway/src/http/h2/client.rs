@@ -17,6 +17,7 @@ use crate::http::h1::{
     WriteError,
 };
 use crate::http::side::{AnswerSource, Sink, Source};
+use crate::upstream::sessions::Shareable;
 
 /// Bytes that an endpoint may send ahead on one stream.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -70,23 +71,6 @@ impl Session {
             }
         });
         Some(Self { send, waits, active: Arc::default() })
-    }
-
-    /// Whether it takes requests, as far as is known.
-    pub(crate) fn is_open(&self) -> bool {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
-    }
-
-    /// Whether another request finds a place at once.
-    pub(crate) fn has_room(&self) -> bool {
-        let places = self.send.current_max_send_streams().min(STREAMS_MAX);
-        Arc::strong_count(&self.active) <= places
-    }
-
-    /// Whether no request is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.active) == 1
     }
 
     /// Sends the head of a request.
@@ -208,16 +192,18 @@ fn is_farewell(error: &h2::Error) -> bool {
     error.is_go_away() && error.reason() == Some(Reason::NO_ERROR)
 }
 
-impl crate::upstream::pool::Shareable for Session {
+impl Shareable for Session {
     fn is_open(&self) -> bool {
-        Self::is_open(self)
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
     }
 
     fn has_room(&self) -> bool {
-        Self::has_room(self)
+        self.under_way() < self.send.current_max_send_streams().min(STREAMS_MAX)
     }
 
-    fn is_idle(&self) -> bool {
-        Self::is_idle(self)
+    fn under_way(&self) -> usize {
+        // One reference is the session's own.
+        Arc::strong_count(&self.active).saturating_sub(1)
     }
 }

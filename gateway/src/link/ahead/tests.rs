@@ -16,7 +16,14 @@ impl Pooled for Named {
     fn is_stale(&mut self) -> bool {
         self.1
     }
+
+    fn move_here(self) -> Option<Self> {
+        Some(Self(self.0 + MOVED, self.1))
+    }
 }
+
+/// Added to the number of a call that went to another worker than had opened it.
+const MOVED: u16 = 1000;
 
 fn web() -> Name {
     Name::new("shop", "web")
@@ -33,7 +40,7 @@ fn reach(endpoint: &str) -> Reach {
 
 fn origin(endpoint: &str) -> Origin {
     let carrier = Some(Carrier { link: "west".into(), instance: "one".into() });
-    Origin { reach: reach(endpoint), key: key(), carrier }
+    Origin::new(reach(endpoint), key(), carrier)
 }
 
 /// These endpoints are there, and these gateways of `west` drain.
@@ -50,19 +57,13 @@ fn world(endpoints: &[&str], draining: &[&str]) -> Snapshot {
 
 struct World {
     ahead: Ahead<Named>,
-    places: Places,
     snapshot: Snapshot,
     now: Instant,
 }
 
 impl World {
     fn new(most: usize) -> Self {
-        Self {
-            ahead: Ahead::new(most),
-            places: Places::default(),
-            snapshot: world(&["a", "b"], &[]),
-            now: Instant::now(),
-        }
+        Self { ahead: Ahead::new(most), snapshot: world(&["a", "b"], &[]), now: Instant::now() }
     }
 
     fn later(&mut self, by: Duration) {
@@ -71,21 +72,33 @@ impl World {
 
     /// A request finds no idle connection; which call it gets.
     fn need(&self, endpoint: &str) -> Option<u16> {
-        let taken = self.ahead.take(&reach(endpoint), &key(), &self.snapshot, self.now);
+        self.need_of(0, endpoint)
+    }
+
+    /// The same for a worker of several.
+    fn need_of(&self, worker: usize, endpoint: &str) -> Option<u16> {
+        let (reach, key) = (reach(endpoint), key());
+        let taken = self.ahead.take((&reach, &key), &self.snapshot, worker, self.now);
         taken.map(|(Named(number, _), _)| number)
     }
 
     fn plan(&self) -> usize {
-        self.ahead.plan(&self.snapshot, self.now).iter().map(|to_open| to_open.count).sum()
+        self.plan_of(0)
+    }
+
+    fn plan_of(&self, worker: usize) -> usize {
+        let plan = self.ahead.plan(&self.snapshot, worker, self.now);
+        plan.iter().map(|to_open| to_open.count).sum()
     }
 
     fn opened(&self, number: u16, stale: bool) {
-        let place = self.places.take().unwrap();
-        self.ahead.opened(Named(number, stale), origin("a"), place, self.now);
+        let (connection, place) = (Named(number, stale), self.ahead.place().unwrap());
+        let (origin, since) = (origin("a"), self.now);
+        self.ahead.opened(Ready { connection, origin, by: 0, since, place });
     }
 
     fn taken_places(&self) -> usize {
-        self.places.0.load(Relaxed)
+        self.ahead.places.0.load(Relaxed)
     }
 }
 
@@ -108,7 +121,7 @@ fn none_is_opened_for_an_endpoint_of_this_cluster_or_where_it_is_switched_off() 
     assert_eq!(world.plan(), 0);
     let world = World::new(4);
     let direct = Reach::Direct(([192, 0, 2, 1], 80).into());
-    assert!(world.ahead.take(&direct, &key(), &world.snapshot, world.now).is_none());
+    assert!(world.ahead.take((&direct, &key()), &world.snapshot, 0, world.now).is_none());
     assert_eq!(world.plan(), 0);
 }
 
@@ -169,10 +182,24 @@ fn an_endpoint_that_fails_is_left_alone_until_it_is_needed_again() {
 }
 
 #[test]
-fn the_workers_of_a_process_share_its_places() {
-    let places = Places::default();
-    let mut taken: Vec<Place> = std::iter::from_fn(|| places.take()).collect();
+fn workers_share_what_is_ready_and_the_one_in_need_last_opens_the_next() {
+    let world = World::new(2);
+    for worker in [0, 1, 2] {
+        assert_eq!(world.need_of(worker, "a"), None);
+    }
+    assert_eq!([0, 1].map(|worker| world.plan_of(worker)), [0, 0]);
+    assert_eq!(world.plan_of(2), 2, "no more for three workers than for one");
+    world.opened(1, false);
+    world.opened(2, false);
+    assert_eq!(world.need_of(0, "a"), Some(2), "it lies where it was opened");
+    assert_eq!(world.need_of(1, "a"), Some(1 + MOVED));
+}
+
+#[test]
+fn the_places_of_a_process_are_limited() {
+    let ahead = Ahead::<Named>::new(4);
+    let mut taken: Vec<Place> = std::iter::from_fn(|| ahead.place()).collect();
     assert_eq!(taken.len(), READY_OF_PROCESS_MAX);
     taken.pop();
-    assert!(places.take().is_some());
+    assert!(ahead.place().is_some());
 }

@@ -4,7 +4,6 @@ use config::model::Name;
 use discovery::endpoint::{EndpointId, LinkTarget};
 
 use super::*;
-use crate::upstream::state::Shared;
 
 fn direct(number: u16) -> Reach {
     Reach::Direct(([192, 0, 2, 1], number).into())
@@ -25,7 +24,7 @@ fn world(reaches: &[Reach]) -> (Worker, Arc<EndpointSet>) {
     };
     let set =
         EndpointSet { endpoints: reaches.iter().map(endpoint).collect(), ..EndpointSet::default() };
-    (Worker::new(Arc::new(Shared::default()), Arc::default(), 0), Arc::new(set))
+    (Worker::default(), Arc::new(set))
 }
 
 fn chosen(worker: &Worker, set: &Arc<EndpointSet>, tried: &[Reach]) -> Reach {

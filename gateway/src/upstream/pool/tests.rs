@@ -13,6 +13,10 @@ impl Pooled for Named {
     fn is_stale(&mut self) -> bool {
         self.1
     }
+
+    fn move_here(mut self) -> Option<Self> {
+        (!self.is_stale()).then_some(self)
+    }
 }
 
 fn reach(number: u16) -> Reach {
@@ -24,13 +28,13 @@ fn key() -> BackendKey {
 }
 
 fn origin(number: u16) -> Origin {
-    Origin { reach: reach(number), key: key(), carrier: None }
+    Origin::new(reach(number), key(), None)
 }
 
 /// Carried by an instance of link `west`.
 fn carried(number: u16, instance: &str) -> Origin {
     let carrier = Carrier { link: "west".into(), instance: instance.into() };
-    Origin { carrier: Some(carrier), ..origin(number) }
+    Origin::new(reach(number), key(), Some(carrier))
 }
 
 /// These endpoints are there, and these gateways of `west` drain.
@@ -132,33 +136,73 @@ fn a_pool_is_bounded_in_all_and_for_each_endpoint() {
     assert_eq!(pool.len(), IDLE_MAX);
 }
 
-/// A session with or without room.
-#[derive(Debug)]
-struct Room(bool);
+/// The pools of two workers.
+fn two() -> (Each<Pool<Named>>, Each<Pool<Named>>) {
+    let mut both = Each::of(2);
+    (both.next().unwrap(), both.next().unwrap())
+}
 
-impl Shareable for Room {
-    fn is_open(&self) -> bool {
-        true
-    }
-
-    fn has_room(&self) -> bool {
-        self.0
-    }
-
-    fn is_idle(&self) -> bool {
-        true
-    }
+/// What a worker gets for a request to endpoint 1 that may be sent twice.
+fn got(of: &Each<Pool<Named>>, snapshot: &Snapshot, now: Instant) -> Option<u16> {
+    of.take(&reach(1), snapshot, now, IDLE_WAIT).map(|(connection, _)| connection.0)
 }
 
 #[test]
-fn a_session_is_shared_while_it_has_room_and_its_gateway_stays() {
-    let (sessions, now) = (Sessions::default(), Instant::now());
-    sessions.put(Arc::new(Room(false)), origin(1), now);
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_none());
-    sessions.put(Arc::new(Room(true)), carried(1, "goes"), now);
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_some());
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_some());
-    assert!(sessions.get(&reach(1), &world(&[1], &["goes"]), now).is_none());
-    sessions.sweep(&world(&[], &[]), now);
-    assert!(sessions.get(&reach(1), &world(&[1], &[]), now).is_none());
+fn a_worker_that_has_none_gets_the_one_that_rested_longest_with_another() {
+    let ((mine, theirs), now, world) = (two(), Instant::now(), world(&[1], &[]));
+    theirs.own().put(Named(1, false), origin(1), now);
+    theirs.own().put(Named(2, false), origin(1), now + REST);
+    let later = now + 2 * REST;
+    assert_eq!(got(&mine, &world, later), Some(1));
+    mine.own().put(Named(3, false), origin(1), later);
+    assert_eq!(got(&mine, &world, later), Some(3), "its own before another's");
+    assert_eq!(got(&theirs, &world, later), Some(2), "whose it was has the other one still");
+}
+
+#[test]
+fn what_another_worker_used_a_moment_ago_stays_there() {
+    let ((mine, theirs), now, world) = (two(), Instant::now(), world(&[1], &[]));
+    theirs.own().put(Named(1, false), origin(1), now);
+    assert_eq!(got(&mine, &world, now), None);
+    assert_eq!(got(&theirs, &world, now), Some(1));
+}
+
+#[test]
+fn what_would_not_be_given_to_its_own_worker_is_not_given_to_another() {
+    let now = Instant::now();
+    let give = |connection, origin, snapshot: &Snapshot, after, within| {
+        let (mine, theirs) = two();
+        theirs.own().put(connection, origin, now);
+        mine.take(&reach(1), snapshot, now + after, within).is_some()
+    };
+    let (stands, drains) = (world(&[1], &[]), world(&[1], &["goes"]));
+    assert!(give(Named(1, false), carried(1, "goes"), &stands, REST, IDLE_WAIT));
+    assert!(!give(Named(1, false), carried(1, "goes"), &drains, REST, IDLE_WAIT));
+    assert!(!give(Named(1, true), origin(1), &stands, REST, IDLE_WAIT), "stale");
+    assert!(!give(Named(1, false), origin(2), &stands, REST, IDLE_WAIT), "to somebody else");
+    assert!(!give(Named(1, false), origin(1), &stands, IDLE_WAIT, IDLE_WAIT));
+    assert!(give(Named(1, false), origin(1), &stands, REST, IDLE_WAIT_ONCE));
+    assert!(!give(Named(1, false), origin(1), &stands, IDLE_WAIT_ONCE, IDLE_WAIT_ONCE));
+}
+
+#[test]
+fn nobody_waits_for_a_worker_that_looks_into_a_pool() {
+    let ((mine, theirs), now, world) = (two(), Instant::now(), world(&[1], &[]));
+    theirs.own().put(Named(1, false), origin(1), now);
+    let looked_into = lock(&theirs.own().0);
+    assert_eq!(got(&mine, &world, now + REST), None);
+    assert_eq!(got(&theirs, &world, now + REST), None);
+    drop(looked_into);
+    assert_eq!(got(&mine, &world, now + REST), Some(1));
+    assert!(theirs.own().is_empty());
+}
+
+#[test]
+fn an_endpoint_is_looked_for_again_when_its_set_is_another() {
+    let mut origin = origin(1);
+    let there = world(&[1, 2], &[]);
+    assert!(origin.is_live(&there) && origin.is_live(&there));
+    assert!(!origin.is_live(&world(&[2], &[])));
+    assert!(origin.is_live(&world(&[1], &[])));
+    assert!(!origin.is_live(&Snapshot::default()), "nothing is known of its service");
 }
