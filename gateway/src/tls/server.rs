@@ -22,8 +22,9 @@ use super::verifier::signatures;
 #[cfg(test)]
 mod tests;
 
-/// Sessions that may be taken up again, per listener: some hundred bytes each.
-const SESSIONS: usize = 4096;
+/// Sessions that may be taken up again, per listener. Where clients present certificates each has
+/// more than a KiB, and a handshake leaves two: all of them are 3 MiB at most.
+const SESSIONS: usize = 2048;
 
 /// The most bytes that a certificate or key may have: what a Secret can hold.
 pub const MAX_PEM_BYTES: usize = 1024 * 1024;
