@@ -36,7 +36,7 @@ async fn pair_with(workers: usize, port: &str, endpoint: SocketAddr) -> (Cluster
 #[tokio::test]
 async fn a_request_that_finds_no_idle_connection_takes_one_that_was_opened_ahead() {
     let endpoint = Endpoint::start().await;
-    let (east, west) = pair("", endpoint.address).await;
+    let (east, west) = pair(", appProtocol: http", endpoint.address).await;
     let address = east.port("shop/web", 80).await;
     let mut first = connect(address).await;
     first.send(GET).await;

@@ -18,6 +18,10 @@ async fn join(east: &Cluster, west: &Cluster) {
     west.linked("east").await;
 }
 
+/// A port that says what is spoken on it: a client that is slow to send its request is waited for, and
+/// the endpoint is not dialled meanwhile.
+const SAYS_HTTP: &str = ", appProtocol: http";
+
 /// `west` runs and exports `shop/web` with these endpoints; both are linked.
 async fn pair(port: &str, endpoints: &[SocketAddr], east: &str) -> (Cluster, Cluster) {
     let west = Cluster::start("west", &(service("web", port, endpoints) + &export("web"))).await;
@@ -59,7 +63,7 @@ async fn a_service_of_west_answers_in_east_under_its_own_name_and_through_a_gate
 #[tokio::test]
 async fn an_answer_of_west_that_is_reset_never_ends_clean_in_east() {
     let endpoint = Endpoint::start().await;
-    let (east, west) = pair("", &[endpoint.address], "").await;
+    let (east, west) = pair(SAYS_HTTP, &[endpoint.address], "").await;
     let address = east.port("shop/web", 80).await;
     let mut client = connect(address).await;
     client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
@@ -85,7 +89,7 @@ async fn an_answer_of_west_that_is_reset_never_ends_clean_in_east() {
 #[tokio::test]
 async fn an_answer_through_a_gateway_that_dies_never_ends_clean() {
     let endpoint = Endpoint::start().await;
-    let (east, west) = pair("", &[endpoint.address], "").await;
+    let (east, west) = pair(SAYS_HTTP, &[endpoint.address], "").await;
     let mut client = connect(east.port("shop/web", 80).await).await;
     client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
     let mut server = endpoint.accept().await;
