@@ -64,6 +64,7 @@ pub struct Contents {
     pub slices: Slices,
     /// What is wrong with the files.
     pub problems: Vec<FileProblem>,
+    path: PathBuf,
     world: World,
 }
 
@@ -78,14 +79,32 @@ pub struct Directory {
 /// Reads a directory once, without watching it.
 pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
     readable(path)?;
-    let now = Timestamp::now();
-    let mut world = World::new(now);
-    world.take(files::read(path), now);
-    let (resources, slices) = (world.resources.clone(), world.slices.clone());
-    Ok(Contents { resources, slices, problems: world.problems(), world })
+    let mut contents = Contents {
+        resources: Resources::default(),
+        slices: Slices::default(),
+        problems: Vec::new(),
+        path: path.to_owned(),
+        world: World::new(Timestamp::now()),
+    };
+    contents.read_again();
+    contents.settle();
+    Ok(contents)
 }
 
 impl Contents {
+    /// Reads the files that have changed since. Nothing follows from them before `settle`.
+    pub fn read_again(&mut self) {
+        self.world.read(files::read(&self.path));
+    }
+
+    /// Brings the objects into line with the files that were read.
+    pub fn settle(&mut self) {
+        self.world.settle(Timestamp::now());
+        self.resources = self.world.resources.clone();
+        self.slices = self.world.slices.clone();
+        self.problems = self.world.problems();
+    }
+
     /// The file and the line on which a field of an object stands, or the nearest around it.
     pub fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
         self.world.place(object, field)

@@ -52,15 +52,15 @@ pub struct Derived {
 
 /// Who this cluster is.
 #[derive(Clone, Debug)]
-pub(super) struct Identity {
+pub struct Identity {
     /// Its name.
-    pub(super) cluster: Arc<str>,
+    pub cluster: Arc<str>,
     /// Its trust domain.
-    pub(super) trust_domain: TrustDomain,
+    pub trust_domain: TrustDomain,
 }
 
 /// The state between two snapshots.
-pub(super) struct Model {
+pub struct Model {
     compiler: Compiler,
     pub(super) own: Identity,
     pub(super) published: Arc<Published>,
@@ -88,7 +88,9 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(
+    /// Nothing is known yet. A new table waits for `first_slices` at most for the slices of Services
+    /// that it is the first to name.
+    pub fn new(
         compiler: Compiler,
         own: Identity,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
@@ -165,7 +167,7 @@ impl Model {
 
     /// Takes in objects: compiles, finds links and exports. Of those where only a status is new,
     /// nothing follows but the version that other clusters are told.
-    pub(super) fn take_resources(&mut self, next: &Arc<Resources>, at: Instant) {
+    pub fn take_resources(&mut self, next: &Arc<Resources>, at: Instant) {
         if Arc::ptr_eq(&self.resources, next) {
             return;
         }
@@ -202,7 +204,7 @@ impl Model {
     }
 
     /// Takes in slices: endpoints change, no route is compiled.
-    pub(super) fn take_slices(&mut self, next: &Arc<Slices>) {
+    pub fn take_slices(&mut self, next: &Arc<Slices>) {
         if Arc::ptr_eq(&self.slices, next) {
             return;
         }
@@ -253,7 +255,7 @@ impl Model {
     }
 
     /// Puts together what is known and publishes it if anything of it is new. Says whether it is.
-    pub(super) fn publish(&mut self, now: Instant) -> bool {
+    pub fn publish(&mut self, now: Instant) -> bool {
         let current = self.published.load_full();
         let newest = &self.table;
         let waits = self.held.is_some_and(|since| now < since + self.first_slices);

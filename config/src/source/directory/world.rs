@@ -67,13 +67,19 @@ impl World {
         }
     }
 
-    /// Takes in what the files say now. A directory that cannot be read changes nothing.
+    /// Takes in what the files say now.
     pub(super) fn take(&mut self, texts: Result<Texts, String>, now: Timestamp) -> Changed {
+        if self.read(texts) { self.settle(now) } else { Changed::default() }
+    }
+
+    /// Reads the files that have changed, and says whether any has. A directory that cannot be
+    /// read changes nothing.
+    pub(super) fn read(&mut self, texts: Result<Texts, String>) -> bool {
         let texts = match texts {
             Ok(texts) => texts,
             Err(reason) => {
                 self.unreadable = Some(reason);
-                return Changed::default();
+                return false;
             }
         };
         self.unreadable = None;
@@ -84,7 +90,7 @@ impl World {
             let file = self.files.entry((role, path.clone())).or_default();
             changed |= file.take(&path, text, role);
         }
-        if changed { self.settle(now) } else { Changed::default() }
+        changed
     }
 
     /// What is wrong with the files.
@@ -113,7 +119,7 @@ impl World {
     }
 
     /// Brings the objects into line with the files.
-    fn settle(&mut self, now: Timestamp) -> Changed {
+    pub(super) fn settle(&mut self, now: Timestamp) -> Changed {
         let (wanted, twice) = wanted(&self.files);
         self.twice = twice;
         let mut changed = Changed::default();
