@@ -6,7 +6,7 @@ use std::sync::Arc;
 use imbl::Vector;
 
 use super::{Match, PathMatch, Request, Rule};
-use crate::model::{HashMap, Name};
+use crate::model::{HashMap, Name, ObjectRef};
 
 /// What decides between two matches of the same host and path (Gateway API, `HTTPRouteRule`).
 /// The smaller one takes the request.
@@ -92,6 +92,23 @@ impl PathIndex {
         }
     }
 
+    /// Takes away what leads to a route by this path.
+    pub(crate) fn remove(&mut self, path: &PathMatch, route: &ObjectRef) {
+        match self {
+            Self::Few(few) => *few = without(few, route),
+            Self::Many(many) => many.remove(path, route),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(few) => few.is_empty(),
+            Self::Many(many) => {
+                many.exact.is_empty() && many.regex.is_empty() && many.prefix.is_empty()
+            }
+        }
+    }
+
     /// The rule that takes `request`.
     pub(crate) fn find<R: Request>(&self, request: &R) -> Option<&Arc<Rule>> {
         match self {
@@ -126,6 +143,19 @@ impl Many {
                 let at = self.regex.iter().position(|old| !before(old));
                 self.regex.insert(at.unwrap_or(self.regex.len()), new);
             }
+        }
+    }
+
+    fn remove(&mut self, path: &PathMatch, route: &ObjectRef) {
+        let (map, path) = match path {
+            PathMatch::Exact(path) => (&mut self.exact, path),
+            PathMatch::Prefix(path) => (&mut self.prefix, path),
+            PathMatch::Regex(_) => return self.regex.retain(|one| one.rule.id.route != *route),
+        };
+        match map.get(path).map(|all| without(all, route)) {
+            Some(left) if left.is_empty() => drop(map.remove(path)),
+            Some(left) => drop(map.insert(Arc::clone(path), left)),
+            None => {}
         }
     }
 
@@ -170,6 +200,10 @@ fn with(all: &Candidates, new: Candidate) -> Candidates {
     let at = all.partition_point(|old| precedence(old) <= precedence(&new));
     let (before, after) = all.split_at(at);
     before.iter().cloned().chain([new]).chain(after.iter().cloned()).collect()
+}
+
+fn without(all: &Candidates, route: &ObjectRef) -> Candidates {
+    all.iter().filter(|one| one.rule.id.route != *route).cloned().collect()
 }
 
 /// Orders the candidates of a host: exact paths, then expressions, then prefixes; the longer of two
