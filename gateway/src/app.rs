@@ -16,6 +16,7 @@ mod model_task;
 mod reporter;
 mod serve;
 mod source;
+mod trust;
 mod withdrawn;
 
 use std::sync::Arc;
