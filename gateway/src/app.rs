@@ -14,6 +14,7 @@ mod links;
 mod model;
 mod model_task;
 mod reporter;
+mod retired;
 mod serve;
 mod source;
 mod trust;

@@ -23,6 +23,7 @@ use k8s_openapi::api::core::v1::Service;
 use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
 
+use super::retired::Retired;
 use super::trust;
 use super::withdrawn::Withdrawals;
 use crate::snapshot::{Published, Snapshot};
@@ -82,6 +83,7 @@ pub struct Model {
     table: RoutingTable,
     /// Whom the published table names.
     named: Named,
+    retired: Retired,
     offers: Offers,
     draining: OrdSet<Arc<str>>,
     reached: Version,
@@ -118,6 +120,7 @@ impl Model {
             first_slices,
             table: RoutingTable::default(),
             named: Named::default(),
+            retired: Retired::default(),
             offers: Offers::default(),
             draining: OrdSet::new(),
             reached: Version::default(),
@@ -151,7 +154,12 @@ impl Model {
     /// latest, or a withdrawn port takes its next step.
     pub(super) fn due(&self) -> Option<Instant> {
         let held = self.held.map(|since| since + self.first_slices);
-        held.into_iter().chain(self.withdrawals.next()).min()
+        held.into_iter().chain(self.withdrawals.next()).chain(self.retired.next()).min()
+    }
+
+    /// The snapshots that nobody reads any more, to be dropped where nobody waits.
+    pub(super) fn unread(&mut self, at: Instant) -> Vec<Arc<Snapshot>> {
+        self.retired.unread(at)
     }
 
     /// Lets go of withdrawn ports whose time is over.
@@ -334,12 +342,11 @@ impl Model {
             credentials,
             offers: Arc::new(self.offers.clone()),
         };
-        let last = self.published.swap(Arc::new(next));
+        // Kept until no request reads it, so that no worker is left with all of it to drop.
+        self.retired.push(self.published.swap(Arc::new(next)));
         for (_, cause) in causes.iter().filter(|(changed, _)| *changed) {
             self.metrics.swap(cause);
         }
-        // Dropped here, off the workers, unless a request still reads it.
-        drop(last);
         true
     }
 

@@ -146,7 +146,7 @@ fn route(version: &str, host: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_route_makes_neither_credentials_nor_offers_new() {
+async fn a_route_makes_neither_credentials_nor_offers_new_and_leaves_the_last_to_be_dropped() {
     let mut world = World::new();
     world.apply(Kind::Service, service("1", 80, &Value::Null));
     world.apply(Kind::ClusterLink, link());
@@ -160,6 +160,11 @@ async fn a_route_makes_neither_credentials_nor_offers_new() {
     assert!(!Arc::ptr_eq(&before.table, &after.table));
     assert!(Arc::ptr_eq(&before.credentials, &after.credentials));
     assert!(before.offers["west"].reaches_what(&after.offers["west"]));
+    assert!(world.model.unread(Instant::now()).iter().all(|one| !Arc::ptr_eq(one, &before)));
+    let kept = Arc::downgrade(&before);
+    drop(before);
+    let unread = world.model.unread(Instant::now());
+    assert!(unread.iter().any(|one| kept.upgrade().is_some_and(|kept| Arc::ptr_eq(one, &kept))));
 }
 
 #[tokio::test]
