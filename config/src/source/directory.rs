@@ -114,12 +114,13 @@ impl Contents {
 /// The object of that name as it stands in a directory now, the user's before one that we made.
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
     let texts = files::read(path).map_err(io::Error::other)?;
-    for ((role, path), text) in texts {
+    for (key, text) in texts {
+        let (role, path) = &*key;
         let mut file = file::File::default();
-        file.take(&path, text, role);
-        let found = file.entries.into_iter().find(|entry| entry.object == *object);
-        if let (true, Some(entry)) = (role != files::Role::Status, found) {
-            return Ok(entry.good());
+        file.take(path, text, *role);
+        let found = file.entries.remove(object);
+        if let (true, Some(entry)) = (*role != files::Role::Status, found) {
+            return Ok(entry.content.good());
         }
     }
     Ok(None)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{OBJECTS_FOLDER, OWN_FOLDER, STATUS_FOLDER};
 
@@ -24,7 +25,7 @@ pub(super) enum Role {
 }
 
 /// The texts of the files, or why one has none.
-pub(super) type Texts = BTreeMap<(Role, PathBuf), Result<String, String>>;
+pub(super) type Texts = BTreeMap<Arc<(Role, PathBuf)>, Result<String, String>>;
 
 /// Reads the files of a directory, of the folders in it, and of our own folder.
 /// A folder that starts with a dot is not the user's.
@@ -59,7 +60,7 @@ fn list(folder: &Path, role: Role, texts: &mut Texts) -> io::Result<Vec<PathBuf>
             match text(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 read => {
-                    texts.insert((role, path), read.map_err(|error| error.to_string()));
+                    texts.insert(Arc::new((role, path)), read.map_err(|error| error.to_string()));
                 }
             }
         }
