@@ -1,35 +1,43 @@
 //! Compiles objects into the routing table and a verdict on each: pure, and it cannot fail.
 //!
 //! The steps: classes and Gateways with their listeners; each route, judged once; each parent
-//! that a route names; then the ports, from what is attached.
+//! that a route names; then the ports, from what is attached. A change costs in proportion to
+//! itself: only what it touches takes these steps again (`incremental`).
 
 mod attach;
 mod backend;
 mod certificate;
+mod changes;
+mod claims;
 mod client_auth;
 mod compiler;
 mod filter;
 mod gateway;
 mod grant;
 mod http_route;
+mod incremental;
 mod listener;
 mod mirrored;
+mod named;
 mod ports;
 mod reference;
 mod stream_route;
+mod uses;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{Kind, Name, ObjectRef};
-use crate::ports::PortRecords;
-use crate::resources::{Broken, Resources};
+use self::incremental::Incremental;
+use crate::model::{Name, ObjectRef};
+use crate::resources::Resources;
 use crate::table::{PortOwner, RoutingTable};
 use crate::verdict::Verdicts;
 
 pub use self::certificate::CertificatePem;
 pub use self::compiler::Compiler;
 pub use self::gateway::is_ours;
+pub use self::named::Named;
 
 #[cfg(test)]
 mod tests;
@@ -53,56 +61,26 @@ impl Context {
     }
 }
 
-/// What comes out.
+/// What comes out. A copy is cheap and shares with its source all that does not change.
 #[derive(Clone, Debug, Default)]
 pub struct Compiled {
     /// What gateways run.
     pub table: RoutingTable,
     /// The certificates that the table names, by Secret.
-    pub certificates: BTreeMap<Name, Arc<CertificatePem>>,
+    pub certificates: Arc<BTreeMap<Name, Arc<CertificatePem>>>,
     /// What each object deserves.
     pub verdicts: Verdicts,
     /// The Secrets and `ConfigMap`s that are validly referred to, there or not: to be watched.
-    pub wanted: BTreeSet<ObjectRef>,
+    pub wanted: Arc<BTreeSet<ObjectRef>>,
     /// The listener ports that need a container port, with the Gateway's name.
-    pub wanted_ports: Vec<(PortOwner, Name)>,
+    pub wanted_ports: Arc<[(PortOwner, Name)]>,
+    /// Whom the table names.
+    pub named: Named,
 }
 
 /// Compiles all of `resources`.
 pub fn compile(resources: &Resources, context: &Context) -> Compiled {
-    let records = PortRecords::read(
-        &context.namespace,
-        resources.config_maps.valid.iter().map(|(name, object)| (name, &**object)),
-    );
-    let mut compiled = Compiled::default();
-    compiled.verdicts.classes = gateway::classes(resources, context);
-    compiled.verdicts.gateways = gateway::broken(resources, context);
-    let mut gateways = gateway::gateways(resources, context, &mut compiled);
-    let mut parents = mirrored::Parents::default();
-    let http = http_route::routes(resources);
-    for route in &http {
-        let verdict = attach::http(route, &mut gateways, &mut parents, resources);
-        compiled.verdicts.routes.insert(route.facts.object.clone(), verdict);
-    }
-    let streams = stream_route::routes(resources);
-    for route in &streams {
-        let verdict = attach::stream(route, &mut gateways, resources);
-        compiled.verdicts.routes.insert(route.facts.object.clone(), verdict);
-    }
-    for (object, broken) in broken_routes(resources) {
-        let verdict = attach::broken(object.clone(), broken, &mut gateways, resources);
-        compiled.verdicts.routes.insert(object, verdict);
-    }
-    let allotted = records.by_owner();
-    for gateway in &gateways {
-        ports::serve(gateway, &allotted, &mut compiled);
-    }
-    mirrored::serve(resources, &parents, &allotted, &mut compiled.table);
-    compiled
-}
-
-fn broken_routes(resources: &Resources) -> impl Iterator<Item = (ObjectRef, &Broken)> {
-    let http = resources.http_routes.broken.iter().map(|one| (Kind::HttpRoute, one));
-    let tls = resources.tls_routes.broken.iter().map(|one| (Kind::TlsRoute, one));
-    http.chain(tls).map(|(kind, (name, broken))| (ObjectRef::new(kind, name.clone()), &**broken))
+    let mut all = Incremental::new(context.clone());
+    all.update(resources);
+    all.into_compiled()
 }

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::{BackendKey, HashMap};
+use crate::resources::Revision;
 
 pub use self::host_index::{HostIndex, covers, intersect};
 pub use self::matching::{
@@ -25,7 +26,7 @@ pub use self::port::{
 pub use self::rule::{
     Backend, Filter, HeaderChange, HeaderName, HeaderValue, Rule, RuleId, Target, Timeouts,
 };
-pub use self::virtual_hosts::{Outcome, Place, Standing, Tried, VirtualHosts};
+pub use self::virtual_hosts::{Hosts, Outcome, Place, Standing, Tried, VirtualHosts};
 
 /// What a match may ask of a request: the same for both versions of HTTP.
 pub trait Request {
@@ -50,6 +51,8 @@ pub struct RoutingTable {
     /// The same for ports that nobody owns any more. `compile` knows nothing of the past and leaves
     /// this empty; whoever brings one table after the other fills it.
     pub withdrawn: HashMap<u16, Withdrawn>,
+    /// Equal for as long as no listener ends TLS in another way.
+    pub terminations: Revision,
     /// Counts compilations in this process; shown, never compared between processes.
     pub version: u64,
 }

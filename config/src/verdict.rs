@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Name, ObjectRef};
@@ -78,10 +79,10 @@ pub struct Verdicts {
     /// The classes of ours.
     pub classes: BTreeMap<Name, ClassVerdict>,
     /// The Gateways of our classes.
-    pub gateways: BTreeMap<Name, GatewayVerdict>,
+    pub gateways: OrdMap<Name, Arc<GatewayVerdict>>,
     /// All routes that could be read; one without a parent of ours has no parents here, so that
     /// what we once wrote is taken away.
-    pub routes: BTreeMap<ObjectRef, RouteVerdict>,
+    pub routes: OrdMap<ObjectRef, Arc<RouteVerdict>>,
 }
 
 /// The verdict on a `GatewayClass`.

@@ -14,8 +14,10 @@ mod links;
 mod model;
 mod model_task;
 mod reporter;
+mod retired;
 mod serve;
 mod source;
+mod trust;
 mod withdrawn;
 
 use std::collections::BTreeSet;
@@ -32,8 +34,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::gateway::Readiness;
-pub use self::model::Derived;
+pub use self::model::{Derived, Identity, Model};
 use self::serve::{Exported, Services};
+pub use self::withdrawn::Withdrawals;
 use crate::connection::Connections;
 use crate::drain::{Drain, Draining, Limits, Phase};
 use crate::http::h1::Waits;
@@ -237,14 +240,14 @@ fn start_model(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<watch::Receiver<Offers>> {
     let Shared { settings, published, metrics, refused, .. } = shared;
-    let model = model::Model::new(
+    let model = Model::new(
         source.compiler.clone(),
-        model::Identity {
+        Identity {
             cluster: Arc::clone(&settings.cluster),
             trust_domain: settings.trust_domain.clone(),
         },
         (Arc::clone(published), Arc::clone(metrics), refused.sink(Arc::clone(metrics))),
-        (withdrawn::Withdrawals::new(settings.drain.settle), settings.first_slices),
+        (Withdrawals::new(settings.drain.settle), settings.first_slices),
     );
     let followers = links::Followers::new(
         links::CatalogDialer { published: Arc::clone(published) },

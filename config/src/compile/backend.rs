@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::grant::{Side, permits};
 use super::reference::{BackendRef, GATEWAY_GROUP, MCS_GROUP, port_number};
+use super::world::World;
 use crate::marks::Standing;
 use crate::model::{AppProtocol, BackendKey, Name, ObjectRef, ServicePort};
-use crate::resources::Resources;
 use crate::verdict::Rejected;
 
 /// What is carried to the backend.
@@ -18,7 +18,7 @@ pub(super) enum Carries {
 
 /// The key of the backend, or why there is none.
 pub(super) fn resolve(
-    resources: &Resources,
+    world: &World<'_>,
     route: &ObjectRef,
     backend: &BackendRef,
     carries: Carries,
@@ -36,7 +36,7 @@ pub(super) fn resolve(
     let namespace = backend.namespace.as_deref().unwrap_or(&route.name.namespace);
     let name = Name::new(namespace, &backend.name);
     let from = Side { group: GATEWAY_GROUP, kind: route.kind.label(), name: &route.name };
-    if !permits(resources, from, Side { group, kind, name: &name }) {
+    if !permits(world, from, Side { group, kind, name: &name }) {
         let message =
             format!("no ReferenceGrant in `{namespace}` lets {route} refer to {kind} {name}");
         return Err(Rejected::new("RefNotPermitted", message));
@@ -46,14 +46,13 @@ pub(super) fn resolve(
         backend.port.and_then(port_number).ok_or_else(|| not_found("is named without a port"))?;
     let wanted = ServicePort { service: name.clone(), port };
     if is_import {
-        let import =
-            resources.service_imports.get(&name).ok_or_else(|| not_found("does not exist"))?;
+        let import = world.import(&name).ok_or_else(|| not_found("does not exist"))?;
         let found = import.spec.ports.iter().find(|one| port_number(one.port) == Some(port));
         let found = found.ok_or_else(|| not_found(&format!("has no port {port}")))?;
         check(&wanted, found.protocol.as_deref(), found.app_protocol.as_deref(), carries)?;
         return Ok(BackendKey::Import(wanted));
     }
-    let service = resources.services.get(&name).ok_or_else(|| not_found("does not exist"))?;
+    let service = world.service(&name).ok_or_else(|| not_found("does not exist"))?;
     service_port(service, &wanted, carries).map_err(|what| match what {
         Problem::Missing(what) => not_found(&what),
         Problem::Rejected(rejected) => rejected,

@@ -8,11 +8,11 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::public_key::PublicKey;
 
-use super::Compiled;
+use super::gateway::Needs;
 use super::grant::{Side, permits};
 use super::reference::{CertificateRef, GATEWAY_GROUP};
+use super::world::World;
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::Resources;
 use crate::verdict::Rejected;
 
 /// A certificate as it is signed.
@@ -36,28 +36,28 @@ impl fmt::Debug for CertificatePem {
 
 /// Reads the Secret that a listener of `gateway` refers to, and notes that it is wanted.
 pub(super) fn of_listener(
-    resources: &Resources,
+    world: &World<'_>,
     gateway: &Name,
     reference: &CertificateRef,
-    compiled: &mut Compiled,
+    needs: &mut Needs,
 ) -> Result<Name, Rejected> {
     let invalid = |message| Rejected::new("InvalidCertificateRef", message);
     if !reference.group.is_empty() || reference.kind != "Secret" {
         let message = format!("a certificate of kind {} is not supported", reference.kind);
         return Err(invalid(message));
     }
-    let name = permitted(resources, gateway, reference)?;
-    compiled.wanted.insert(ObjectRef::new(Kind::Secret, name.clone()));
+    let name = permitted(world, gateway, reference)?;
+    needs.wanted.insert(ObjectRef::new(Kind::Secret, name.clone()));
     let missing = || invalid(format!("Secret {name} does not exist, or may not be read"));
-    let secret = resources.secrets.get(&name).ok_or_else(missing)?;
+    let secret = world.secret(&name).ok_or_else(missing)?;
     let pem = read(secret).map_err(|what| invalid(format!("Secret {name}: {what}")))?;
-    compiled.certificates.insert(name.clone(), Arc::new(pem));
+    needs.certificates.insert(name.clone(), Arc::new(pem));
     Ok(name)
 }
 
 /// The object that is meant, if the Gateway may refer to it.
 pub(super) fn permitted(
-    resources: &Resources,
+    world: &World<'_>,
     gateway: &Name,
     reference: &CertificateRef,
 ) -> Result<Name, Rejected> {
@@ -65,7 +65,7 @@ pub(super) fn permitted(
     let name = Name::new(namespace, &reference.name);
     let kind = &reference.kind;
     let from = Side { group: GATEWAY_GROUP, kind: "Gateway", name: gateway };
-    if permits(resources, from, Side { group: &reference.group, kind, name: &name }) {
+    if permits(world, from, Side { group: &reference.group, kind, name: &name }) {
         return Ok(name);
     }
     let message =

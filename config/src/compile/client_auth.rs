@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Compiled;
 use super::certificate::{Der, certificates, permitted};
+use super::gateway::Needs;
 use super::reference::{CertificateRef, port_number};
+use super::world::World;
 use crate::api::gateway::gateway as gw;
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::Resources;
 use crate::table::ClientAuth;
 use crate::verdict::Rejected;
 
@@ -26,10 +26,10 @@ pub(super) struct Found {
 
 /// What clients of the HTTPS listeners on `port` must present.
 pub(super) fn of_port(
-    resources: &Resources,
+    world: &World<'_>,
     gateway: &Name,
     frontend: Option<&gw::GatewayTlsFrontend>,
-    (port, compiled): (u16, &mut Compiled),
+    (port, needs): (u16, &mut Needs),
 ) -> Found {
     let Some(asked) = frontend.and_then(|frontend| asked(frontend, port)) else {
         return Found { auth: Some(ClientAuth::NotAsked), problem: None };
@@ -37,7 +37,7 @@ pub(super) fn of_port(
     let mut authorities = Vec::new();
     let mut problem = None;
     for reference in &asked.references {
-        match read(resources, gateway, reference, compiled) {
+        match read(world, gateway, reference, needs) {
             Ok(more) => authorities.extend(more),
             Err(rejected) => problem = problem.or(Some(rejected)),
         }
@@ -70,20 +70,20 @@ fn asked(frontend: &gw::GatewayTlsFrontend, port: u16) -> Option<Asked> {
 }
 
 fn read(
-    resources: &Resources,
+    world: &World<'_>,
     gateway: &Name,
     reference: &CertificateRef,
-    compiled: &mut Compiled,
+    needs: &mut Needs,
 ) -> Result<Vec<Der>, Rejected> {
     if !reference.group.is_empty() || reference.kind != "ConfigMap" {
         let message = format!("CA certificates of kind {} are not supported", reference.kind);
         return Err(Rejected::new("InvalidCACertificateKind", message));
     }
-    let name = permitted(resources, gateway, reference)?;
-    compiled.wanted.insert(ObjectRef::new(Kind::ConfigMap, name.clone()));
+    let name = permitted(world, gateway, reference)?;
+    needs.wanted.insert(ObjectRef::new(Kind::ConfigMap, name.clone()));
     let invalid =
         |what: &str| Rejected::new("InvalidCACertificateRef", format!("ConfigMap {name} {what}"));
-    let object = resources.config_maps.get(&name).ok_or_else(|| invalid("does not exist"))?;
+    let object = world.config_map(&name).ok_or_else(|| invalid("does not exist"))?;
     let text = object.data.as_ref().and_then(|data| data.get("ca.crt"));
     let text = text.ok_or_else(|| invalid("has no `ca.crt`"))?;
     certificates(text.as_bytes()).map_err(|what| invalid(&format!("has a `ca.crt` that {what}")))

@@ -1,28 +1,41 @@
 //! Compiles each state of the objects once, however many ask for it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Compiled, Context, compile};
+use super::incremental::Incremental;
+use super::{Compiled, Context};
 use crate::resources::{Resources, Revision};
 
 /// Remembers what was compiled last. Clones share it: of those who follow the same source, the
 /// first compiles and the others take what it has.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Compiler {
     context: Context,
     last: Arc<Mutex<Last>>,
 }
 
-#[derive(Debug, Default)]
 struct Last {
     revision: Revision,
+    incremental: Incremental,
     compiled: Arc<Compiled>,
+}
+
+impl fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiler").field("context", &self.context).finish_non_exhaustive()
+    }
 }
 
 impl Compiler {
     /// Nothing is compiled yet.
     pub fn new(context: Context) -> Self {
-        Self { context, last: Arc::default() }
+        let last = Last {
+            revision: Revision::default(),
+            incremental: Incremental::new(context.clone()),
+            compiled: Arc::default(),
+        };
+        Self { context, last: Arc::new(Mutex::new(last)) }
     }
 
     /// Who compiles.
@@ -35,9 +48,10 @@ impl Compiler {
         // Who waits here would have compiled the same itself.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.revision != *resources.revision() {
-            let mut compiled = compile(resources, &self.context);
+            let mut compiled = last.incremental.update(resources).clone();
             compiled.table.version = last.compiled.table.version + 1;
-            *last = Last { revision: resources.revision().clone(), compiled: Arc::new(compiled) };
+            last.revision = resources.revision().clone();
+            last.compiled = Arc::new(compiled);
         }
         Arc::clone(&last.compiled)
     }

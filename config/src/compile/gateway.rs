@@ -1,20 +1,20 @@
 //! Classes and Gateways: which are ours, and what they deserve.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::attach::Attached;
 use super::listener::{self, Listener};
 use super::reference::uid_of;
-use super::{Compiled, Context};
+use super::world::{Used, World};
+use super::{CertificatePem, Context};
 use crate::api::gateway::gateway as gw;
-use crate::model::Name;
-use crate::resources::Resources;
+use crate::model::{Name, ObjectRef};
+use crate::resources::{Broken, Resources};
 use crate::table::{ClientAuth, Port, PortOwner};
 use crate::verdict::{ClassVerdict, Condition, GatewayVerdict, Rejected};
-
-use super::attach::Attached;
 
 /// A Gateway of ours.
 pub(super) struct State {
@@ -23,8 +23,28 @@ pub(super) struct State {
     pub(super) generation: i64,
     pub(super) rejected: Option<Rejected>,
     pub(super) listeners: Vec<Listener>,
+    pub(super) needs: Needs,
     /// What is attached, by the place of the listener.
     pub(super) attached: Vec<Attached>,
+}
+
+/// What listeners refer to.
+#[derive(Default)]
+pub(super) struct Needs {
+    /// The certificates that could be read, by Secret.
+    pub(super) certificates: BTreeMap<Name, Arc<CertificatePem>>,
+    /// What is validly referred to, there or not.
+    pub(super) wanted: BTreeSet<ObjectRef>,
+}
+
+/// What a Gateway is to us.
+pub(super) enum Read {
+    /// It names a class of somebody else's.
+    Foreign,
+    /// It seems to be ours and cannot be read.
+    Broken(GatewayVerdict),
+    /// It is ours.
+    Ours(State),
 }
 
 impl State {
@@ -32,9 +52,28 @@ impl State {
         PortOwner { uid: Arc::clone(&self.uid), port }
     }
 
+    /// The owners of the ports of its sound listeners.
+    pub(super) fn owners(&self) -> impl Iterator<Item = PortOwner> {
+        let accepted = self.listeners.iter().filter(|listener| listener.is_accepted());
+        let accepted = accepted.filter(|_| self.rejected.is_none());
+        let ports: BTreeSet<u16> = accepted.filter_map(|listener| listener.port).collect();
+        ports.into_iter().map(|port| self.owner(port))
+    }
+
     /// The port that `owner` has, serving this.
     pub(super) fn port(&self, owner: &PortOwner, serves: crate::table::PortServes) -> Arc<Port> {
         Arc::new(Port { owner: owner.clone(), name: self.name.clone(), serves })
+    }
+
+    /// Takes over what is attached to the Gateway as it was read before, where routes see no
+    /// difference. Says whether that is so.
+    pub(super) fn take_over(&mut self, before: Self) -> bool {
+        let same = self.listeners.len() == before.listeners.len()
+            && self.listeners.iter().zip(&before.listeners).all(|(one, old)| one.admits_like(old));
+        if same {
+            self.attached = before.attached;
+        }
+        same
     }
 
     pub(super) fn conditions(&self) -> Vec<Condition> {
@@ -76,60 +115,60 @@ pub(super) fn classes(resources: &Resources, context: &Context) -> BTreeMap<Name
 
 /// Whether the Gateway's class names us.
 pub fn is_ours(resources: &Resources, context: &Context, gateway: &crate::api::Gateway) -> bool {
-    is_our_class(resources, context, &gateway.spec.gateway_class_name)
+    is_our_class(&World::new(resources), context, &gateway.spec.gateway_class_name)
 }
 
-fn is_our_class(resources: &Resources, context: &Context, class: &str) -> bool {
-    let class = resources.gateway_classes.get(&Name::new("", class));
+fn is_our_class(world: &World<'_>, context: &Context, class: &str) -> bool {
+    let class = world.class(&Name::new("", class));
     class.is_some_and(|class| class.spec.controller_name == context.controller)
 }
 
-/// The verdicts on the Gateways that cannot be read, as far as they seem to be ours.
-pub(super) fn broken(resources: &Resources, context: &Context) -> BTreeMap<Name, GatewayVerdict> {
-    let mut verdicts = BTreeMap::new();
-    for (name, broken) in &resources.gateways.broken {
-        let class = broken.whole.pointer("/spec/gatewayClassName").and_then(Value::as_str);
-        if class.is_some_and(|class| is_our_class(resources, context, class)) {
-            let message = format!("`{}` cannot be read: {}", broken.field, broken.message);
-            let rejected = Rejected::new("Invalid", message);
-            let verdict = GatewayVerdict {
-                uid: broken.uid.clone().unwrap_or_default(),
-                generation: broken.generation.unwrap_or_default(),
-                accepted: false,
-                conditions: vec![Condition::no("Accepted", &rejected)],
-                listeners: vec![],
-            };
-            verdicts.insert(name.clone(), verdict);
-        }
+/// Reads a Gateway that could not be read as one.
+pub(super) fn broken(world: &World<'_>, context: &Context, broken: &Broken) -> Read {
+    let class = broken.whole.pointer("/spec/gatewayClassName").and_then(Value::as_str);
+    if !class.is_some_and(|class| is_our_class(world, context, class)) {
+        return Read::Foreign;
     }
-    verdicts
+    let message = format!("`{}` cannot be read: {}", broken.field, broken.message);
+    let rejected = Rejected::new("Invalid", message);
+    Read::Broken(GatewayVerdict {
+        uid: broken.uid.clone().unwrap_or_default(),
+        generation: broken.generation.unwrap_or_default(),
+        accepted: false,
+        conditions: vec![Condition::no("Accepted", &rejected)],
+        listeners: vec![],
+    })
 }
 
-/// The Gateways of our classes.
-pub(super) fn gateways(
-    resources: &Resources,
+/// Reads a Gateway; nothing is attached to it yet.
+pub(super) fn read(
+    world: &World<'_>,
     context: &Context,
-    compiled: &mut Compiled,
-) -> Vec<State> {
-    let all = resources.gateways.valid.iter();
-    let ours: Vec<_> = all.filter(|(_, one)| is_ours(resources, context, one)).collect();
-    let mut states = Vec::with_capacity(ours.len());
-    for (name, gateway) in ours {
-        let tls = gateway.spec.tls.as_ref();
-        let specs = gateway.spec.listeners.iter();
-        let mut listeners: Vec<_> =
-            specs.map(|spec| listener::read(resources, name, (spec, tls), compiled)).collect();
-        listener::find_conflicts(&mut listeners);
-        states.push(State {
-            name: name.clone(),
-            uid: uid_of(&gateway.metadata),
-            generation: gateway.metadata.generation.unwrap_or_default(),
-            rejected: rejected(&gateway.spec),
-            attached: listeners.iter().map(|_| Attached::default()).collect(),
-            listeners,
-        });
+    name: &Name,
+    gateway: &crate::api::Gateway,
+) -> Read {
+    if !is_our_class(world, context, &gateway.spec.gateway_class_name) {
+        return Read::Foreign;
     }
-    states
+    let tls = gateway.spec.tls.as_ref();
+    let mut needs = Needs::default();
+    let specs = gateway.spec.listeners.iter();
+    let mut listeners: Vec<_> =
+        specs.map(|spec| listener::read(world, name, (spec, tls), &mut needs)).collect();
+    listener::find_conflicts(&mut listeners);
+    let state = State {
+        name: name.clone(),
+        uid: uid_of(&gateway.metadata),
+        generation: gateway.metadata.generation.unwrap_or_default(),
+        rejected: rejected(&gateway.spec),
+        needs,
+        attached: listeners.iter().map(|_| Attached::default()).collect(),
+        listeners,
+    };
+    for port in state.listeners.iter().filter_map(|listener| listener.port) {
+        world.note(Used::Port(state.owner(port)));
+    }
+    Read::Ours(state)
 }
 
 /// What of a Gateway is not built yet: said, never passed over in silence.

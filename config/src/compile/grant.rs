@@ -1,7 +1,7 @@
 //! Whether a reference into another namespace is allowed by a `ReferenceGrant` there.
 
+use super::world::World;
 use crate::model::Name;
-use crate::resources::Resources;
 
 /// Who refers, or what is referred to.
 #[derive(Clone, Copy, Debug)]
@@ -12,14 +12,11 @@ pub(super) struct Side<'a> {
 }
 
 /// Whether `from` may refer to `to`: in its own namespace always.
-pub(super) fn permits(resources: &Resources, from: Side<'_>, to: Side<'_>) -> bool {
+pub(super) fn permits(world: &World<'_>, from: Side<'_>, to: Side<'_>) -> bool {
     if from.name.namespace == to.name.namespace {
         return true;
     }
-    let first = Name::new(&to.name.namespace, "");
-    let grants = resources.reference_grants.valid.range(first..);
-    let mut here = grants.take_while(|(name, _)| name.namespace == to.name.namespace);
-    here.any(|(_, grant)| {
+    world.grants(&to.name.namespace).any(|grant| {
         let from_fits = grant.spec.from.iter().any(|one| {
             one.group == from.group
                 && one.kind == from.kind

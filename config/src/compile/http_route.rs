@@ -8,10 +8,10 @@ use super::backend::{Carries, resolve};
 use super::filter;
 use super::listener::host;
 use super::reference::{BackendRef, created};
+use super::world::World;
 use crate::api::HttpRoute;
 use crate::api::gateway::httproute as http;
-use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::Resources;
+use crate::model::{BackendKey, Kind, Name, ObjectRef};
 use crate::table::{
     Age, Backend, Match, NamedMatch, PathMatch, Pattern, Rule, RuleId, Target, Timeouts, ValueMatch,
 };
@@ -39,6 +39,11 @@ impl Route {
         self.unsupported.as_ref().filter(|_| self.sound == 0)
     }
 
+    /// Everybody whom its rules name, as often as they do.
+    pub(super) fn backends(&self) -> impl Iterator<Item = &BackendKey> {
+        self.rules.iter().flat_map(|(rule, _)| rule.backends.iter().filter_map(Backend::key))
+    }
+
     /// The conditions beside Accepted.
     pub(super) fn conditions(&self) -> Vec<Condition> {
         let mut conditions =
@@ -52,13 +57,8 @@ impl Route {
     }
 }
 
-/// All routes that could be read.
-pub(super) fn routes(resources: &Resources) -> Vec<Arc<Route>> {
-    let all = resources.http_routes.valid.iter();
-    all.map(|(name, route)| Arc::new(read(resources, name, route))).collect()
-}
-
-fn read(resources: &Resources, name: &Name, route: &HttpRoute) -> Route {
+/// Judges a route by itself.
+pub(super) fn read(world: &World<'_>, name: &Name, route: &HttpRoute) -> Route {
     let object = ObjectRef::new(Kind::HttpRoute, name.clone());
     let spec = &route.spec;
     let hosts = spec.hostnames.iter().flatten().map(|name| host(Some(name))).collect();
@@ -80,7 +80,7 @@ fn read(resources: &Resources, name: &Name, route: &HttpRoute) -> Route {
     for (index, rule) in rules.iter().enumerate() {
         let id =
             RuleId { route: object.clone(), index, name: rule.name.as_deref().map(Into::into) };
-        add_rule(resources, rule, id, &mut read);
+        add_rule(world, rule, id, &mut read);
     }
     read
 }
@@ -96,7 +96,7 @@ const fn empty_rule() -> http::HttpRouteRules {
     }
 }
 
-fn add_rule(resources: &Resources, spec: &http::HttpRouteRules, id: RuleId, route: &mut Route) {
+fn add_rule(world: &World<'_>, spec: &http::HttpRouteRules, id: RuleId, route: &mut Route) {
     let (matches, match_problem) = matches(spec);
     let filters = filter::read(spec.filters.as_ref());
     let timeouts = timeouts(spec);
@@ -104,7 +104,7 @@ fn add_rule(resources: &Resources, spec: &http::HttpRouteRules, id: RuleId, rout
     let mut backends = Vec::new();
     let mut problem = match_problem.or(retry);
     for backend in spec.backend_refs.iter().flatten() {
-        let (backend, unresolved, unsupported) = read_backend(resources, &id.route, backend);
+        let (backend, unresolved, unsupported) = read_backend(world, &id.route, backend);
         backends.push(backend);
         route.unresolved = route.unresolved.take().or(unresolved);
         problem = problem.or(unsupported);
@@ -132,13 +132,13 @@ fn add_rule(resources: &Resources, spec: &http::HttpRouteRules, id: RuleId, rout
 }
 
 fn read_backend(
-    resources: &Resources,
+    world: &World<'_>,
     route: &ObjectRef,
     spec: &http::HttpRouteRulesBackendRefs,
 ) -> (Backend, Option<Rejected>, Option<Rejected>) {
     let reference = BackendRef::from(spec);
     let weight = weight(&reference);
-    let (target, unresolved) = match resolve(resources, route, &reference, Carries::Requests) {
+    let (target, unresolved) = match resolve(world, route, &reference, Carries::Requests) {
         Ok(key) => (Target::Endpoints(key), None),
         Err(rejected) => (Target::Invalid(rejected.message.as_str().into()), Some(rejected)),
     };

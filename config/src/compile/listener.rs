@@ -1,14 +1,14 @@
 //! One listener of a Gateway: what it speaks, who may attach, and whether it can serve.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::Compiled;
+use super::gateway::Needs;
 use super::reference::{CertificateRef, GATEWAY_GROUP, port_number};
+use super::world::World;
 use super::{certificate, client_auth};
 use crate::api::cluster_link::Selector;
 use crate::api::gateway::gateway as gw;
-use crate::model::{Name, ObjectRef};
-use crate::resources::Resources;
+use crate::model::Name;
 use crate::table::ClientAuth;
 use crate::verdict::{Condition, Rejected};
 
@@ -22,7 +22,7 @@ pub(super) enum Protocol {
 }
 
 /// From which namespaces routes may attach.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum From {
     Same,
     All,
@@ -47,10 +47,18 @@ pub(super) struct Listener {
     pub(super) unresolved: Option<Rejected>,
     pub(super) certificates: Vec<Name>,
     pub(super) client_auth: Option<ClientAuth>,
-    pub(super) attached: BTreeSet<ObjectRef>,
 }
 
 impl Listener {
+    /// Whether routes see no difference.
+    pub(super) fn admits_like(&self, other: &Self) -> bool {
+        let seen = |one: &Self| (one.port, one.protocol, one.kinds.clone());
+        seen(self) == seen(other)
+            && self.name == other.name
+            && self.host == other.host
+            && self.from == other.from
+    }
+
     /// Whether it is sound in itself, whatever it refers to.
     pub(super) const fn is_accepted(&self) -> bool {
         self.rejected.is_none() && self.conflict.is_none()
@@ -79,10 +87,10 @@ impl Listener {
 
 /// Reads one listener; conflicts with its siblings are found later.
 pub(super) fn read(
-    resources: &Resources,
+    world: &World<'_>,
     gateway: &Name,
     (spec, tls): (&gw::GatewayListeners, Option<&gw::GatewayTls>),
-    compiled: &mut Compiled,
+    needs: &mut Needs,
 ) -> Listener {
     let (protocol, mut rejected) = match protocol(spec) {
         Ok(protocol) => (Some(protocol), None),
@@ -97,11 +105,11 @@ pub(super) fn read(
     let mut certificates = Vec::new();
     let mut client_auth = Some(ClientAuth::NotAsked);
     if let (Some(Protocol::Https), Some(port)) = (protocol, port) {
-        let (found, problem) = server_certificates(resources, gateway, spec, compiled);
+        let (found, problem) = server_certificates(world, gateway, spec, needs);
         certificates = found;
         unresolved = unresolved.or(problem);
         let frontend = tls.and_then(|tls| tls.frontend.as_ref());
-        let asked = client_auth::of_port(resources, gateway, frontend, (port, compiled));
+        let asked = client_auth::of_port(world, gateway, frontend, (port, needs));
         if let (None, Some(problem)) = (&asked.auth, &asked.problem) {
             rejected =
                 rejected.or_else(|| Some(Rejected::new("NoValidCACertificate", &*problem.message)));
@@ -121,7 +129,6 @@ pub(super) fn read(
         unresolved,
         certificates,
         client_auth,
-        attached: BTreeSet::new(),
     }
 }
 
@@ -195,16 +202,16 @@ fn from(spec: &gw::GatewayListeners) -> From {
 }
 
 fn server_certificates(
-    resources: &Resources,
+    world: &World<'_>,
     gateway: &Name,
     spec: &gw::GatewayListeners,
-    compiled: &mut Compiled,
+    needs: &mut Needs,
 ) -> (Vec<Name>, Option<Rejected>) {
     let references = spec.tls.as_ref().and_then(|tls| tls.certificate_refs.as_ref());
     let mut found = Vec::new();
     let mut problem = None;
     for reference in references.into_iter().flatten().map(CertificateRef::from) {
-        match certificate::of_listener(resources, gateway, &reference, compiled) {
+        match certificate::of_listener(world, gateway, &reference, needs) {
             Ok(name) => found.push(name),
             Err(rejected) => problem = problem.or(Some(rejected)),
         }

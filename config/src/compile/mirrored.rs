@@ -10,52 +10,73 @@ use super::backend::is_tcp;
 use super::http_route::Route;
 use super::ports::add_route;
 use super::reference::{MCS_GROUP, port_number, uid_of};
+use super::world::{Used, World};
 use crate::marks::Standing;
 use crate::model::{AppProtocol, BackendKey, Kind, Name, ObjectRef, ServicePort};
-use crate::resources::Resources;
-use crate::table::{MirroredPort, Port, PortOwner, PortServes, RoutingTable, VirtualHosts};
+use crate::table::{Hosts, MirroredPort, Port, PortOwner, PortServes, VirtualHosts};
 use crate::verdict::{ParentRef, Rejected};
+
+/// A Service and its import: whose routes may rule its calls.
+type Ruling = (ObjectRef, ObjectRef);
 
 /// A parent whose calls a route rules, and the one port that is meant if not all.
 type Ruled = (ObjectRef, Option<u16>);
 
-/// A route, and the one port that it rules if not all.
-type OnPort = (Option<u16>, Arc<Route>);
+/// A route, and the ports that it rules; `None` for all.
+type OnPorts = (BTreeSet<Option<u16>>, Arc<Route>);
 
 /// Which routes rule the calls to which import or mirrored Service.
 #[derive(Default)]
 pub(super) struct Parents {
-    routes: BTreeMap<ObjectRef, Vec<OnPort>>,
+    routes: BTreeMap<ObjectRef, BTreeMap<ObjectRef, OnPorts>>,
+    /// The way back.
+    of: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
 }
 
 impl Parents {
     pub(super) fn attach(&mut self, (parent, port): Ruled, route: Arc<Route>) {
-        self.routes.entry(parent).or_default().push((port, route));
+        let object = route.facts.object.clone();
+        self.of.entry(object.clone()).or_default().insert(parent.clone());
+        let routes = self.routes.entry(parent).or_default();
+        routes.entry(object).or_insert_with(|| (BTreeSet::new(), route)).0.insert(port);
+    }
+
+    /// Takes a route away from all that it rules, which is given.
+    pub(super) fn detach(&mut self, route: &ObjectRef) -> BTreeSet<ObjectRef> {
+        let parents = self.of.remove(route).unwrap_or_default();
+        for parent in &parents {
+            let Some(routes) = self.routes.get_mut(parent) else { continue };
+            routes.remove(route);
+            if routes.is_empty() {
+                self.routes.remove(parent);
+            }
+        }
+        parents
     }
 
     /// The virtual hosts of a port: those of the Service's own routes, or of its import's if it
     /// has none.
-    fn hosts(&self, service: &Name, import: &Name, port: u16) -> Option<Arc<VirtualHosts>> {
-        let own = self.routes.get(&ObjectRef::new(Kind::Service, service.clone()));
-        let of_import = || self.routes.get(&ObjectRef::new(Kind::ServiceImport, import.clone()));
-        let mut hosts = VirtualHosts::default();
-        let mut seen = BTreeSet::new();
-        for (only, route) in own.or_else(of_import)? {
-            let meant = only.is_none_or(|only| only == port);
-            if meant && seen.insert(&route.facts.object) {
-                // By which name a client calls a service is not for its routes to say.
-                add_route(&mut hosts, "*", &["*"], route);
-            }
+    fn hosts(&self, (service, import): &Ruling, port: u16) -> Option<Arc<VirtualHosts>> {
+        let routes = self.routes.get(service).or_else(|| self.routes.get(import))?;
+        let mut rules = Hosts::default();
+        let meant = |ports: &BTreeSet<_>| ports.contains(&None) || ports.contains(&Some(port));
+        let mut meant = routes.values().filter(|(ports, _)| meant(ports)).peekable();
+        meant.peek()?;
+        for (_, route) in meant {
+            // By which name a client calls a service is not for its routes to say.
+            add_route(&mut rules, &["*"], route);
         }
-        (!seen.is_empty()).then(|| Arc::new(hosts))
+        let mut hosts = VirtualHosts::default();
+        hosts.add_listener("*", rules);
+        Some(Arc::new(hosts))
     }
 }
 
 /// The import or mirrored Service that a route means: `None` is not ours to judge.
 pub(super) fn parent_of(
+    world: &World<'_>,
     facts: &Facts,
     parent: &ParentRef,
-    resources: &Resources,
 ) -> Option<Result<Ruled, Rejected>> {
     let own = &facts.object.name.namespace;
     let name = Name::new(parent.namespace.as_deref().unwrap_or(own), &parent.name);
@@ -65,11 +86,11 @@ pub(super) fn parent_of(
         _ => return None,
     };
     let ports: Vec<i32> = if kind == Kind::Service {
-        let service = resources.services.get(&name)?;
+        let service = world.service(&name)?;
         Standing::read(&name.namespace, service.metadata.labels.as_ref())?;
         ports(service).map(|port| port.port).collect()
     } else {
-        let import = resources.service_imports.get(&name);
+        let import = world.import(&name);
         import.into_iter().flat_map(|import| &import.spec.ports).map(|port| port.port).collect()
     };
     if *name.namespace != **own {
@@ -77,7 +98,7 @@ pub(super) fn parent_of(
         return Some(Err(Rejected::new("NotAllowedByParent", message)));
     }
     let no_match = |message| Some(Err(Rejected::new("NoMatchingParent", message)));
-    if kind == Kind::ServiceImport && resources.service_imports.get(&name).is_none() {
+    if kind == Kind::ServiceImport && world.import(&name).is_none() {
         return no_match(format!("{kind} {name} does not exist"));
     }
     if parent.section_name.is_some() {
@@ -96,42 +117,46 @@ fn ports(service: &Service) -> impl Iterator<Item = &SpecPort> {
     service.spec.iter().filter_map(|spec| spec.ports.as_ref()).flatten()
 }
 
-/// Puts the ports of all derived and mirrored Services into the table, once they are allotted.
+/// The ports of a derived or mirrored Service that are allotted; of any other Service none.
 pub(super) fn serve(
-    resources: &Resources,
+    world: &World<'_>,
+    (name, service): (&Name, &Service),
     parents: &Parents,
     allotted: &BTreeMap<PortOwner, u16>,
-    table: &mut RoutingTable,
-) {
-    for (name, service) in &resources.services.valid {
-        let labels = service.metadata.labels.as_ref();
-        let Some(standing) = Standing::read(&name.namespace, labels) else {
-            continue;
-        };
-        let uid = uid_of(&service.metadata);
-        for spec in ports(service).filter(|port| is_tcp(port.protocol.as_deref())) {
-            let Some(number) = port_number(spec.port) else {
-                continue;
-            };
-            let owner = PortOwner { uid: Arc::clone(&uid), port: number };
-            let Some(container_port) = allotted.get(&owner) else {
-                continue;
-            };
-            let backend = match &standing {
-                Standing::Derived { import } => {
-                    BackendKey::Import(ServicePort { service: import.clone(), port: number })
-                }
-                Standing::Mirrored { .. } => {
-                    BackendKey::Mirror(ServicePort { service: name.clone(), port: number })
-                }
-            };
-            let serves = PortServes::Mirrored(Arc::new(MirroredPort {
-                protocol: AppProtocol::parse(spec.app_protocol.as_deref()),
-                backend,
-                routes: parents.hosts(name, standing.import(), number),
-            }));
-            let port = Port { owner, name: name.clone(), serves };
-            table.ports.insert(*container_port, Arc::new(port));
+) -> Vec<(u16, Arc<Port>)> {
+    let Some(standing) = Standing::read(&name.namespace, service.metadata.labels.as_ref()) else {
+        return Vec::new();
+    };
+    let ruling = (
+        ObjectRef::new(Kind::Service, name.clone()),
+        ObjectRef::new(Kind::ServiceImport, standing.import().clone()),
+    );
+    world.note(Used::Routes(ruling.0.clone()));
+    world.note(Used::Routes(ruling.1.clone()));
+    let uid = uid_of(&service.metadata);
+    let tcp = ports(service).filter(|port| is_tcp(port.protocol.as_deref()));
+    let served = tcp.filter_map(|spec| {
+        let number = port_number(spec.port)?;
+        let owner = PortOwner { uid: Arc::clone(&uid), port: number };
+        world.note(Used::Port(owner.clone()));
+        let container_port = *allotted.get(&owner)?;
+        let serves = PortServes::Mirrored(Arc::new(MirroredPort {
+            protocol: AppProtocol::parse(spec.app_protocol.as_deref()),
+            backend: backend(name, &standing, number),
+            routes: parents.hosts(&ruling, number),
+        }));
+        Some((container_port, Arc::new(Port { owner, name: name.clone(), serves })))
+    });
+    served.collect()
+}
+
+fn backend(name: &Name, standing: &Standing, port: u16) -> BackendKey {
+    match standing {
+        Standing::Derived { import } => {
+            BackendKey::Import(ServicePort { service: import.clone(), port })
+        }
+        Standing::Mirrored { .. } => {
+            BackendKey::Mirror(ServicePort { service: name.clone(), port })
         }
     }
 }

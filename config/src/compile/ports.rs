@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Compiled;
 use super::attach::Attached;
 use super::gateway::State;
 use super::http_route::Route;
 use super::listener::{Listener, Protocol};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::table::{
-    HostIndex, Place, PortOwner, PortServes, Rank, RuleId, SniAction, SniTable, StreamRule,
+    HostIndex, Hosts, Port, PortOwner, PortServes, Rank, RuleId, SniAction, SniTable, StreamRule,
     TlsTermination, VirtualHosts, covers,
 };
 use crate::verdict::{GatewayVerdict, ListenerVerdict};
@@ -18,37 +17,29 @@ use crate::verdict::{GatewayVerdict, ListenerVerdict};
 /// The listeners on one port.
 type OnPort<'a> = [(&'a Listener, &'a Attached)];
 
-/// Puts the ports of `gateway` into the table, as far as they are allotted, and its verdict
-/// beside it.
-pub(super) fn serve(gateway: &State, allotted: &BTreeMap<PortOwner, u16>, compiled: &mut Compiled) {
-    let all = gateway.listeners.iter().zip(&gateway.attached);
-    let accepted: Vec<_> =
-        all.filter(|(listener, _)| listener.is_accepted() && gateway.rejected.is_none()).collect();
-    let ports: BTreeSet<u16> = accepted.iter().filter_map(|(listener, _)| listener.port).collect();
-    for port in ports {
-        let owner = gateway.owner(port);
-        compiled.wanted_ports.push((owner.clone(), gateway.name.clone()));
-        let Some(container_port) = allotted.get(&owner) else {
-            continue;
-        };
+/// The ports of `gateway` that are allotted.
+pub(super) fn serve(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> Vec<(u16, Arc<Port>)> {
+    let served = gateway.owners().filter_map(|owner| {
+        let container_port = *allotted.get(&owner)?;
+        let all = gateway.listeners.iter().zip(&gateway.attached);
         let on_port: Vec<_> =
-            accepted.iter().filter(|(listener, _)| listener.port == Some(port)).copied().collect();
+            all.filter(|(one, _)| one.is_accepted() && one.port == Some(owner.port)).collect();
         let plain = on_port.iter().all(|(listener, _)| listener.protocol == Some(Protocol::Http));
         let serves = if plain {
             PortServes::Http(virtual_hosts(&on_port).into())
         } else {
             PortServes::Tls(sni_table(&gateway.name, &on_port).into())
         };
-        compiled.table.ports.insert(*container_port, gateway.port(&owner, serves));
-    }
-    let verdict = verdict(gateway, allotted);
-    compiled.verdicts.gateways.insert(gateway.name.clone(), verdict);
+        Some((container_port, gateway.port(&owner, serves)))
+    });
+    served.collect()
 }
 
-fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> GatewayVerdict {
+/// What a Gateway deserves.
+pub(super) fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> GatewayVerdict {
     let conditions = gateway.conditions();
     let accepted = conditions.iter().any(|one| one.type_ == "Accepted" && one.holds);
-    let listeners = gateway.listeners.iter().map(|listener| {
+    let listeners = gateway.listeners.iter().zip(&gateway.attached).map(|(listener, attached)| {
         let usable = accepted && listener.is_accepted();
         let owner = listener.port.filter(|_| usable).map(|port| gateway.owner(port));
         ListenerVerdict {
@@ -57,7 +48,7 @@ fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> GatewayVerdi
             container_port: owner.as_ref().and_then(|owner| allotted.get(owner)).copied(),
             owner,
             servable: usable && listener.is_servable(),
-            attached_routes: listener.attached.len(),
+            attached_routes: attached.routes.len(),
             supported_kinds: listener.kinds.clone(),
             conditions: listener.conditions(),
         }
@@ -71,15 +62,23 @@ fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> GatewayVerdi
     }
 }
 
-/// Adds the rules of a route under each of its `hosts`, on the listener with this host.
-pub(super) fn add_route(all: &mut VirtualHosts, listener: &str, hosts: &[&str], route: &Route) {
+/// Adds the rules of a route under each of these hosts.
+pub(super) fn add_route(all: &mut Hosts, hosts: &[&str], route: &Route) {
     for host in hosts {
         for (rule, matches) in &route.rules {
             for (entry, matched) in matches.iter().enumerate() {
                 let rank = Rank::new(route.age.clone(), rule.id.index, entry, matched);
-                let place = Place { listener, host };
-                all.add_rule(place, rank, Arc::clone(matched), Arc::clone(rule));
+                all.add_rule(host, rank, Arc::clone(matched), Arc::clone(rule));
             }
+        }
+    }
+}
+
+/// Takes them away again.
+pub(super) fn remove_route(all: &mut Hosts, hosts: &[&str], route: &Route) {
+    for host in hosts {
+        for matched in route.rules.iter().flat_map(|(_, matches)| matches) {
+            all.remove_rule(host, matched, &route.facts.object);
         }
     }
 }
@@ -87,10 +86,7 @@ pub(super) fn add_route(all: &mut VirtualHosts, listener: &str, hosts: &[&str], 
 fn virtual_hosts(listeners: &OnPort<'_>) -> VirtualHosts {
     let mut all = VirtualHosts::default();
     for (listener, attached) in listeners {
-        all.add_listener(&listener.host);
-        for route in &attached.http {
-            add_route(&mut all, &listener.host, &route.facts.hosts_on(&listener.host), route);
-        }
+        all.add_listener(&listener.host, attached.hosts.clone());
     }
     all
 }
@@ -103,7 +99,7 @@ fn sni_table(gateway: &Name, listeners: &OnPort<'_>) -> SniTable {
     }
     let mut taken = BTreeSet::new();
     for (listener, attached) in listeners {
-        for route in &attached.streams {
+        for route in attached.streams.values() {
             for host in route.facts.hosts_on(&listener.host) {
                 let narrower = if covers(&listener.host, host) { host } else { &*listener.host };
                 if is_of(listener, narrower, listeners) && taken.insert(narrower.to_owned()) {

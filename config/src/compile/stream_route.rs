@@ -7,47 +7,43 @@ use super::backend::{Carries, resolve};
 use super::http_route::weight;
 use super::listener::host;
 use super::reference::{BackendRef, created};
+use super::world::World;
 use crate::api::TlsRoute;
-use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::Resources;
-use crate::table::{Backend, RuleId, StreamRule, Target};
+use crate::model::{BackendKey, Kind, Name, ObjectRef};
+use crate::table::{Age, Backend, RuleId, StreamRule, Target};
 use crate::verdict::{Condition, Rejected};
 
 /// A route that was judged.
 pub(super) struct Route {
     pub(super) facts: Facts,
-    created: i64,
+    /// The oldest first: it wins a host that two of them name.
+    pub(super) age: Age,
     pub(super) rule: Arc<StreamRule>,
     pub(super) rejected: Option<Rejected>,
     unresolved: Option<Rejected>,
 }
 
 impl Route {
+    /// Everybody whom its rule names, as often as it does.
+    pub(super) fn backends(&self) -> impl Iterator<Item = &BackendKey> {
+        self.rule.backends.iter().filter_map(Backend::key)
+    }
+
     /// The conditions beside Accepted.
     pub(super) fn conditions(&self) -> Vec<Condition> {
         vec![Condition::of("ResolvedRefs", "ResolvedRefs", self.unresolved.as_ref())]
     }
 }
 
-/// All routes that could be read, the oldest first: it wins a host that two of them name.
-pub(super) fn routes(resources: &Resources) -> Vec<Arc<Route>> {
-    let all = resources.tls_routes.valid.iter();
-    let mut routes: Vec<_> =
-        all.map(|(name, route)| Arc::new(read(resources, name, route))).collect();
-    routes.sort_by(|one, other| {
-        (one.created, &one.facts.object.name).cmp(&(other.created, &other.facts.object.name))
-    });
-    routes
-}
-
-fn read(resources: &Resources, name: &Name, route: &TlsRoute) -> Route {
+/// Judges a route by itself.
+pub(super) fn read(world: &World<'_>, name: &Name, route: &TlsRoute) -> Route {
     let object = ObjectRef::new(Kind::TlsRoute, name.clone());
     let spec = &route.spec;
     let rule = spec.rules.first();
     let mut unresolved = None;
     let mut backends = Vec::new();
     for reference in rule.into_iter().flat_map(|rule| &rule.backend_refs).map(BackendRef::from) {
-        let target = match resolve(resources, &object, &reference, Carries::Bytes) {
+        let target = match resolve(world, &object, &reference, Carries::Bytes) {
             Ok(key) => Target::Endpoints(key),
             Err(rejected) => {
                 let target = Target::Invalid(rejected.message.as_str().into());
@@ -69,7 +65,7 @@ fn read(resources: &Resources, name: &Name, route: &TlsRoute) -> Route {
             hosts: spec.hostnames.iter().map(|name| host(Some(name))).collect(),
             parents: spec.parent_refs.iter().flatten().map(Into::into).collect(),
         },
-        created: created(&route.metadata),
+        age: Age { created: created(&route.metadata), route: name.clone() },
         rule: Arc::new(StreamRule { id, backends: backends.into() }),
         rejected,
         unresolved,

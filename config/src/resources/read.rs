@@ -27,9 +27,9 @@ pub fn version_of(object: &DynamicObject) -> u64 {
 }
 
 /// Whether an object can be read as what its kind says it is.
-pub fn check(kind: Kind, object: &DynamicObject) -> Result<(), Broken> {
-    fn checked<T: DeserializeOwned>(kind: Kind, object: &DynamicObject) -> Result<(), Broken> {
-        read::<T>(kind, object.clone()).map(drop)
+pub fn check(kind: Kind, object: DynamicObject) -> Result<(), Broken> {
+    fn checked<T: DeserializeOwned>(kind: Kind, object: DynamicObject) -> Result<(), Broken> {
+        read::<T>(kind, object).map(drop)
     }
     match kind {
         Kind::ClusterLink => checked::<ClusterLink>(kind, object),

@@ -19,7 +19,7 @@ pub type ServiceSlices = OrdMap<Arc<str>, Arc<EndpointSlice>>;
 #[derive(Clone, Debug, Default)]
 pub struct Slices {
     /// Service → slice → object.
-    pub by_service: HashMap<Name, ServiceSlices>,
+    pub by_service: OrdMap<Name, ServiceSlices>,
     /// Slice → Service: a slice whose label changes leaves the Service that it had.
     pub service_of: HashMap<Name, Name>,
     /// Those that could not be read.

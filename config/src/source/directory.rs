@@ -65,6 +65,7 @@ pub struct Contents {
     pub slices: Slices,
     /// What is wrong with the files.
     pub problems: Vec<FileProblem>,
+    files: Files,
     world: World,
 }
 
@@ -79,14 +80,32 @@ pub struct Directory {
 /// Reads a directory once, without watching it.
 pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
     readable(path)?;
-    let now = Timestamp::now();
-    let mut world = World::new(now);
-    world.take(Files::new(path.to_owned()).read(), now);
-    let (resources, slices) = (world.resources.clone(), world.slices.clone());
-    Ok(Contents { resources, slices, problems: world.problems(), world })
+    let mut contents = Contents {
+        resources: Resources::default(),
+        slices: Slices::default(),
+        problems: Vec::new(),
+        files: Files::new(path.to_owned()),
+        world: World::new(Timestamp::now()),
+    };
+    contents.read_again();
+    contents.settle();
+    Ok(contents)
 }
 
 impl Contents {
+    /// Reads the files that have changed since. Nothing follows from them before `settle`.
+    pub fn read_again(&mut self) {
+        self.world.read(self.files.read());
+    }
+
+    /// Brings the objects into line with the files that were read.
+    pub fn settle(&mut self) {
+        self.world.settle(Timestamp::now());
+        self.resources = self.world.resources.clone();
+        self.slices = self.world.slices.clone();
+        self.problems = self.world.problems();
+    }
+
     /// The file and the line on which a field of an object stands, or the nearest around it.
     pub fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
         self.world.place(object, field)
@@ -96,12 +115,13 @@ impl Contents {
 /// The object of that name as it stands in a directory now, the user's before one that we made.
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
     let texts = Files::new(path.to_owned()).read().map_err(io::Error::other)?;
-    for ((role, path), text) in texts {
+    for (key, text) in texts {
+        let (role, path) = &*key;
         let mut file = file::File::default();
-        file.take(&path, text, role);
-        let found = file.entries.into_iter().find(|entry| entry.object == *object);
-        if let (true, Some(entry)) = (role != files::Role::Status, found) {
-            return Ok(entry.good());
+        file.take(path, text, *role);
+        let found = file.entries.remove(object);
+        if let (true, Some(entry)) = (*role != files::Role::Status, found) {
+            return Ok(entry.content.good());
         }
     }
     Ok(None)

@@ -14,7 +14,7 @@ pub struct HostIndex<T> {
     lengths: Lengths,
 }
 
-/// Lengths that occur, modulo 64.
+/// Lengths that occur or once did, modulo 64.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lengths(u64);
 
@@ -45,6 +45,22 @@ impl<T> HostIndex<T> {
             }
             None => self.exact.insert(pattern.into(), value),
         };
+    }
+
+    /// Takes away what stands under exactly this pattern.
+    pub fn remove(&mut self, pattern: &str) {
+        match pattern.strip_prefix('*') {
+            Some(suffix) => self.wildcard.remove(suffix),
+            None => self.exact.remove(pattern),
+        };
+    }
+
+    /// What stands under exactly this pattern, to be changed in its place.
+    pub fn get_mut(&mut self, pattern: &str) -> Option<&mut Arc<T>> {
+        match pattern.strip_prefix('*') {
+            Some(suffix) => self.wildcard.get_mut(suffix),
+            None => self.exact.get_mut(pattern),
+        }
     }
 
     /// What stands under exactly this pattern.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::host_index::{covers, specificity};
 use super::path_index::{Candidate, PathIndex};
 use super::{HostIndex, Match, Rank, Request, Rule, RuleId};
+use crate::model::ObjectRef;
 
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,13 @@ mod tests;
 /// names, the most specific first, whatever part of it the listener covers.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualHosts {
-    listeners: HostIndex<HostIndex<PathIndex>>,
+    listeners: HostIndex<Hosts>,
 }
+
+/// The rules of one listener, by the route's own host. A copy shares with its source all that does
+/// not change.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts(HostIndex<PathIndex>);
 
 /// Where a rule is found: under which host of which listener.
 #[derive(Clone, Copy, Debug)]
@@ -65,28 +71,46 @@ pub struct Standing {
     pub rule: Arc<Rule>,
 }
 
-impl VirtualHosts {
-    /// Makes a listener known: it takes the requests for its host even without any rule.
-    pub fn add_listener(&mut self, host: &str) {
-        if self.listeners.get(host).is_none() {
-            self.listeners.insert(host, Arc::default());
+impl Hosts {
+    /// Adds one match of `rule` under a host, `*` for all.
+    pub fn add_rule(&mut self, host: &str, rank: Rank, matched: Arc<Match>, rule: Arc<Rule>) {
+        let new = Candidate { rank, matched, rule };
+        if let Some(paths) = self.0.get_mut(host) {
+            return Arc::make_mut(paths).insert(new);
         }
+        let mut paths = PathIndex::default();
+        paths.insert(new);
+        self.0.insert(host, Arc::new(paths));
+    }
+
+    /// Takes away what leads from a host, by the path of a match, to a route.
+    pub fn remove_rule(&mut self, host: &str, matched: &Match, route: &ObjectRef) {
+        let Some(paths) = self.0.get_mut(host) else { return };
+        let paths = Arc::make_mut(paths);
+        paths.remove(&matched.path, route);
+        if paths.is_empty() {
+            self.0.remove(host);
+        }
+    }
+}
+
+impl VirtualHosts {
+    /// Adds a listener with its rules: it takes the requests for its host even without any.
+    pub fn add_listener(&mut self, host: &str, rules: Hosts) {
+        self.listeners.insert(host, Arc::new(rules));
     }
 
     /// Adds one match of `rule`.
     pub fn add_rule(&mut self, place: Place<'_>, rank: Rank, matched: Arc<Match>, rule: Arc<Rule>) {
-        let mut listener = self.listeners.get(place.listener).cloned().unwrap_or_default();
-        let hosts = Arc::make_mut(&mut listener);
-        let mut index = hosts.get(place.host).cloned().unwrap_or_default();
-        Arc::make_mut(&mut index).insert(Candidate { rank, matched, rule });
-        hosts.insert(place.host, index);
-        self.listeners.insert(place.listener, listener);
+        let mut rules = self.listeners.get(place.listener).cloned().unwrap_or_default();
+        Arc::make_mut(&mut rules).add_rule(place.host, rank, matched, rule);
+        self.listeners.insert(place.listener, rules);
     }
 
     /// The rule that takes `request`.
     pub fn find<R: Request>(&self, request: &R) -> Option<&Arc<Rule>> {
         let host = request.host();
-        self.listeners.find(host)?.covering(host).find_map(|paths| paths.find(request))
+        self.listeners.find(host)?.0.covering(host).find_map(|paths| paths.find(request))
     }
 
     /// Whether a listener here is responsible for `host` at all.
@@ -101,7 +125,7 @@ impl VirtualHosts {
         let mut matched = false;
         for (listener, hosts) in in_order(&self.listeners) {
             let chosen = taken.is_some_and(|taken| Arc::ptr_eq(taken, hosts));
-            for (host, paths) in in_order(hosts) {
+            for (host, paths) in in_order(&hosts.0) {
                 for candidate in paths.in_order() {
                     let reason = if chosen {
                         mismatch(&host, candidate, request)
@@ -126,7 +150,7 @@ impl VirtualHosts {
     pub fn standing(&self) -> Vec<Standing> {
         let mut all = Vec::new();
         for (listener, hosts) in in_order(&self.listeners) {
-            for (host, paths) in in_order(hosts) {
+            for (host, paths) in in_order(&hosts.0) {
                 all.extend(paths.in_order().into_iter().map(|one| Standing {
                     listener: listener.clone(),
                     host: host.clone(),

@@ -3,32 +3,33 @@
 //!
 //! One task does all of it, in order, so no two moments are ever mixed and no worker waits.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::api::cluster_link::BundleRef;
-use config::compile::{self, Compiled, Compiler};
+use config::compile::{Compiled, Compiler, Named};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
 use config::model::{BackendKey, Kind, LinkName, Name, ObjectRef};
 use config::resources::{Resources, Slices, Versions};
-use config::table::{PortOwner, PortServes, RoutingTable, SniAction};
+use config::table::{PortOwner, RoutingTable};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
 use discovery::link::{Link, LinkRejection, Own, links};
-use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use imbl::{OrdMap, OrdSet};
+use k8s_openapi::api::core::v1::Service;
+use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
 
+use super::retired::Retired;
+use super::trust;
 use super::withdrawn::Withdrawals;
 use crate::snapshot::{Published, Snapshot};
 use crate::telemetry::Metrics;
-use crate::tls::credentials::{self, Credentials, Fault, PemPair, Termination};
+use crate::tls::credentials::{Credentials, Fault};
 use crate::tls::svid::Svid;
-use crate::tls::trust::LinkTrust;
 use crate::tls::verifier::Refusals;
 
 /// What follows from the objects, for those who write and for those who look.
@@ -37,7 +38,7 @@ pub struct Derived {
     /// What was compiled last, published or held back.
     pub compiled: Arc<Compiled>,
     /// Who is to have a port: listeners, and the ports of Services of ours.
-    pub owners: Arc<BTreeSet<PortOwner>>,
+    pub owners: OrdSet<PortOwner>,
     /// The links that are sound.
     pub links: Arc<[Link]>,
     /// Those that are not.
@@ -52,15 +53,15 @@ pub struct Derived {
 
 /// Who this cluster is.
 #[derive(Clone, Debug)]
-pub(super) struct Identity {
+pub struct Identity {
     /// Its name.
-    pub(super) cluster: Arc<str>,
+    pub cluster: Arc<str>,
     /// Its trust domain.
-    pub(super) trust_domain: TrustDomain,
+    pub trust_domain: TrustDomain,
 }
 
 /// The state between two snapshots.
-pub(super) struct Model {
+pub struct Model {
     compiler: Compiler,
     pub(super) own: Identity,
     pub(super) published: Arc<Published>,
@@ -71,14 +72,20 @@ pub(super) struct Model {
     svid: Option<Arc<Svid>>,
     built: Built,
     namespaces: NamespaceLabels,
+    /// The mirrored Services that stand.
+    standing: OrdMap<Name, Mirrored>,
+    /// Them, and those that went lately.
     mirrors: OrdMap<Name, Mirrored>,
     withdrawals: Withdrawals,
     /// How long a new table waits for slices of the Services that it is the first to name.
     first_slices: Duration,
     /// The newest table; its version rises with each.
     table: RoutingTable,
+    /// Whom the published table names.
+    named: Named,
+    retired: Retired,
     offers: Offers,
-    draining: imbl::OrdSet<Arc<str>>,
+    draining: OrdSet<Arc<str>>,
     reached: Version,
     derived: Derived,
     /// Since when the newest table is held back.
@@ -88,7 +95,9 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(
+    /// Nothing is known yet. A new table waits for `first_slices` at most for the slices of Services
+    /// that it is the first to name.
+    pub fn new(
         compiler: Compiler,
         own: Identity,
         (published, metrics, refusals): (Arc<Published>, Arc<Metrics>, Refusals),
@@ -105,12 +114,15 @@ impl Model {
             svid: None,
             built: Built::default(),
             namespaces: NamespaceLabels::default(),
+            standing: OrdMap::new(),
             mirrors: OrdMap::new(),
             withdrawals,
             first_slices,
             table: RoutingTable::default(),
+            named: Named::default(),
+            retired: Retired::default(),
             offers: Offers::default(),
-            draining: imbl::OrdSet::new(),
+            draining: OrdSet::new(),
             reached: Version::default(),
             derived: Derived::default(),
             held: None,
@@ -142,7 +154,12 @@ impl Model {
     /// latest, or a withdrawn port takes its next step.
     pub(super) fn due(&self) -> Option<Instant> {
         let held = self.held.map(|since| since + self.first_slices);
-        held.into_iter().chain(self.withdrawals.next()).min()
+        held.into_iter().chain(self.withdrawals.next()).chain(self.retired.next()).min()
+    }
+
+    /// The snapshots that nobody reads any more, to be dropped where nobody waits.
+    pub(super) fn unread(&mut self, at: Instant) -> Vec<Arc<Snapshot>> {
+        self.retired.unread(at)
     }
 
     /// Lets go of withdrawn ports whose time is over.
@@ -165,7 +182,7 @@ impl Model {
 
     /// Takes in objects: compiles, finds links and exports. Of those where only a status is new,
     /// nothing follows but the version that other clusters are told.
-    pub(super) fn take_resources(&mut self, next: &Arc<Resources>, at: Instant) {
+    pub fn take_resources(&mut self, next: &Arc<Resources>, at: Instant) {
         if Arc::ptr_eq(&self.resources, next) {
             return;
         }
@@ -182,11 +199,61 @@ impl Model {
             touched.namespaces(&self.derived.known);
         }
         let compiled = self.compiler.compile(&now);
-        self.withdrawals.note(&self.table, &compiled.table, &self.mirrors, at);
+        let services_stand = before.services.valid.ptr_eq(&now.services.valid);
+        let maps_stand = before.config_maps.valid.ptr_eq(&now.config_maps.valid);
+        // Who owns a mirrored port follows from Services, and its number from the records.
+        if !services_stand || !maps_stand {
+            self.withdrawals.note(&self.table, &compiled.table, &self.mirrors, at);
+        }
+        self.take_services(&before, &touched);
         self.take_mirrors(&mut touched);
-        self.derived.compiled = compiled;
+        self.take_compiled(compiled);
+        let links_stand = maps_stand && before.cluster_links.valid.ptr_eq(&now.cluster_links.valid);
+        if !links_stand {
+            self.read_links();
+        }
+        self.held.get_or_insert_with(Instant::now);
+        self.update(&touched);
+        let same_rules = links_stand && before.namespaces.valid.ptr_eq(&now.namespaces.valid);
+        self.offer(same_rules.then_some(&touched.services));
+    }
+
+    /// Takes in which of these Services are mirrored, and which are to have ports.
+    fn take_services(&mut self, before: &Resources, touched: &Touched) {
+        let ports = |service: Option<&Arc<Service>>, name: &Name| {
+            let one = service.map(|service| OrdMap::unit(name.clone(), Arc::clone(service)));
+            discovery::plan::owners(&one.unwrap_or_default()).into_keys()
+        };
+        for name in &touched.services {
+            let now = self.resources.services.valid.get(name);
+            for owner in ports(before.services.valid.get(name), name) {
+                self.derived.owners.remove(&owner);
+            }
+            self.derived.owners.extend(ports(now, name));
+            match now.and_then(|service| mirror(name, service)) {
+                Some(mirrored) => drop(self.standing.insert(name.clone(), mirrored)),
+                None => drop(self.standing.remove(name)),
+            }
+        }
+    }
+
+    fn take_compiled(&mut self, compiled: Arc<Compiled>) {
+        let before = std::mem::replace(&mut self.derived.compiled, compiled);
+        let compiled = &self.derived.compiled;
+        if !Arc::ptr_eq(&before.wanted_ports, &compiled.wanted_ports) {
+            for (owner, _) in before.wanted_ports.iter() {
+                self.derived.owners.remove(owner);
+            }
+            self.derived
+                .owners
+                .extend(compiled.wanted_ports.iter().map(|(owner, _)| owner.clone()));
+        }
+        self.credentials_stale |= !Arc::ptr_eq(&before.certificates, &compiled.certificates);
         self.take_table();
-        self.derived.owners = owners(&now, &self.derived.compiled).into();
+    }
+
+    fn read_links(&mut self) {
+        let now = &self.resources;
         let own = Own { cluster: &self.own.cluster, trust_domain: &self.own.trust_domain };
         let (sound, rejected) = links(&now.cluster_links.valid, own, &|wanted: &BundleRef| {
             let name = Name::new(&self.compiler.context().namespace, &wanted.name);
@@ -195,26 +262,17 @@ impl Model {
         });
         self.derived.links = sound.into();
         self.derived.rejected_links = rejected.into();
-        self.held.get_or_insert_with(Instant::now);
         self.credentials_stale = true;
-        self.update(&touched);
-        self.offer(None);
     }
 
     /// Takes in slices: endpoints change, no route is compiled.
-    pub(super) fn take_slices(&mut self, next: &Arc<Slices>) {
+    pub fn take_slices(&mut self, next: &Arc<Slices>) {
         if Arc::ptr_eq(&self.slices, next) {
             return;
         }
         let before = std::mem::replace(&mut self.slices, Arc::clone(next));
-        let (old, new) = (&before.by_service, &self.slices.by_service);
         let mut touched = Touched::default();
-        for (service, slices) in new {
-            if old.get(service).is_none_or(|known| !known.ptr_eq(slices)) {
-                touched.services.insert(service.clone());
-            }
-        }
-        touched.services.extend(old.keys().filter(|service| !new.contains_key(*service)).cloned());
+        changed(&before.by_service, &self.slices.by_service, &mut touched.services);
         self.update(&touched);
         self.offer(Some(&touched.services));
     }
@@ -247,23 +305,24 @@ impl Model {
     }
 
     /// Takes in which gateways of this cluster drain, to be told to all links.
-    pub(super) fn take_draining(&mut self, draining: imbl::OrdSet<Arc<str>>) {
+    pub(super) fn take_draining(&mut self, draining: OrdSet<Arc<str>>) {
         self.draining = draining;
         self.offer(Some(&BTreeSet::new()));
     }
 
     /// Puts together what is known and publishes it if anything of it is new. Says whether it is.
-    pub(super) fn publish(&mut self, now: Instant) -> bool {
+    pub fn publish(&mut self, now: Instant) -> bool {
         let current = self.published.load_full();
         let newest = &self.table;
         let waits = self.held.is_some_and(|since| now < since + self.first_slices);
-        let hold = waits && self.misses_slices(&current.table);
+        let hold = waits && self.misses_slices();
         if !hold {
             self.held = None;
         }
         let table = if hold || newest.version == current.table.version {
             Arc::clone(&current.table)
         } else {
+            self.named = self.derived.compiled.named.clone();
             Arc::new(newest.clone())
         };
         let credentials = self.credentials(&table, &current);
@@ -283,12 +342,11 @@ impl Model {
             credentials,
             offers: Arc::new(self.offers.clone()),
         };
-        let last = self.published.swap(Arc::new(next));
+        // Kept until no request reads it, so that no worker is left with all of it to drop.
+        self.retired.push(self.published.swap(Arc::new(next)));
         for (_, cause) in causes.iter().filter(|(changed, _)| *changed) {
             self.metrics.swap(cause);
         }
-        // Dropped here, off the workers, unless a request still reads it.
-        drop(last);
         true
     }
 
@@ -313,8 +371,7 @@ impl Model {
     }
 
     fn take_mirrors(&mut self, touched: &mut Touched) {
-        let standing = self.resources.services.valid.iter().filter_map(mirror).collect();
-        let mirrors = self.withdrawals.with(standing);
+        let mirrors = self.withdrawals.with(self.standing.clone());
         changed(&self.mirrors, &mirrors, &mut touched.mirrors);
         self.mirrors = mirrors;
     }
@@ -344,40 +401,26 @@ impl Model {
     }
 
     /// Whether the newest table names a Service for the first time whose slices nobody has seen.
-    fn misses_slices(&self, current: &RoutingTable) -> bool {
-        let known = current.backends();
-        self.derived.compiled.table.backends().iter().any(|key| {
+    fn misses_slices(&self) -> bool {
+        self.derived.compiled.named.not_in(&self.named).any(|key| {
             matches!(key, BackendKey::Service(port)
-                if !known.contains(key) && !self.slices.by_service.contains_key(&port.service))
+                if !self.slices.by_service.contains_key(&port.service))
         })
     }
 
     /// The credentials for `table`: those of now unless something that they are made of has changed.
     fn credentials(&mut self, table: &Arc<RoutingTable>, current: &Snapshot) -> Arc<Credentials> {
         let stale = std::mem::take(&mut self.credentials_stale);
-        if !stale && Arc::ptr_eq(table, &current.table) {
+        if !stale && table.terminations == current.table.terminations {
             return Arc::clone(&current.credentials);
         }
-        let inputs = self.credential_inputs(table);
+        let own = (&self.own.trust_domain, self.svid.as_ref());
+        let certificates = &self.derived.compiled.certificates;
+        let inputs = trust::inputs(own, &self.derived.links, certificates, table);
         let (credentials, faults) =
             Credentials::build(&inputs, &current.credentials, &self.refusals, UnixTime::now());
         self.derived.faults = faults.into();
         Arc::new(credentials)
-    }
-
-    fn credential_inputs(&self, table: &RoutingTable) -> credentials::Inputs {
-        let pem = |pem: &Arc<compile::CertificatePem>| PemPair {
-            chain: Arc::clone(&pem.chain),
-            key: Arc::clone(&pem.key),
-        };
-        let certificates = &self.derived.compiled.certificates;
-        credentials::Inputs {
-            own: self.own.trust_domain.clone(),
-            svid: self.svid.clone(),
-            links: self.derived.links.iter().map(trust).collect(),
-            certificates: certificates.iter().map(|(name, it)| (name.clone(), pem(it))).collect(),
-            terminations: terminations(table),
-        }
     }
 }
 
@@ -390,11 +433,6 @@ fn changed<T: PartialEq>(old: &OrdMap<Name, T>, new: &OrdMap<Name, T>, into: &mu
     }));
 }
 
-fn owners(resources: &Resources, compiled: &Compiled) -> BTreeSet<PortOwner> {
-    let of_services = discovery::plan::owners(&resources.services.valid).into_keys();
-    of_services.chain(compiled.wanted_ports.iter().map(|(owner, _)| owner.clone())).collect()
-}
-
 fn namespace_labels(resources: &Resources) -> NamespaceLabels {
     let labels = resources.namespaces.valid.iter().map(|(name, namespace)| {
         let labels = namespace.metadata.labels.clone().unwrap_or_default();
@@ -403,13 +441,11 @@ fn namespace_labels(resources: &Resources) -> NamespaceLabels {
     labels.collect()
 }
 
-fn mirror(
-    (name, service): (&Name, &Arc<k8s_openapi::api::core::v1::Service>),
-) -> Option<(Name, Mirrored)> {
+fn mirror(name: &Name, service: &Service) -> Option<Mirrored> {
     match Standing::read(&name.namespace, service.metadata.labels.as_ref())? {
         Standing::Derived { .. } => None,
         Standing::Mirrored { import, from } => {
-            Some((name.clone(), Mirrored { import, link: from.map(Into::into) }))
+            Some(Mirrored { import, link: from.map(Into::into) })
         }
     }
 }
@@ -419,29 +455,6 @@ fn version(resources: &Resources, slices: &Slices) -> Version {
     let mut versions = resources.versions.clone();
     versions.insert(Kind::EndpointSlice, slices.version);
     catalog::version(&versions)
-}
-
-fn trust(link: &Link) -> LinkTrust {
-    let certificates = CertificateDer::pem_slice_iter(link.bundle.as_bytes());
-    LinkTrust {
-        link: Arc::clone(&link.name),
-        trust_domain: link.trust_domain.clone(),
-        bundle: certificates.filter_map(Result::ok).collect(),
-        gateways: link.gateways.iter().cloned().collect(),
-    }
-}
-
-fn terminations(table: &RoutingTable) -> HashSet<Termination> {
-    let tls = table.ports.values().filter_map(|port| match &port.serves {
-        PortServes::Tls(table) => Some(table),
-        PortServes::Http(_) | PortServes::Mirrored(_) => None,
-    });
-    let actions = tls.flat_map(|table| table.actions.iter());
-    let ended = actions.filter_map(|(_, action)| match action.as_ref() {
-        SniAction::Terminate(by) => Some(Termination::from(by.as_ref())),
-        SniAction::Passthrough(_) => None,
-    });
-    ended.collect()
 }
 
 fn same_endpoints(built: &Built, current: &Snapshot) -> bool {

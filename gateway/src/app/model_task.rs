@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::links::Followers;
 use super::model::{Derived, Model};
+use crate::snapshot::Snapshot;
 use crate::tls::svid::Svid;
 
 /// What comes in.
@@ -57,6 +58,7 @@ pub(super) async fn run(
         model.take_links(followers.links());
         model.settle(Instant::now());
         let is_new = model.publish(Instant::now());
+        drop_apart(model.unread(Instant::now()));
         tell(&model, &outputs);
         if is_new {
             outputs.tick.send_modify(|tick| *tick = tick.wrapping_add(1));
@@ -96,6 +98,14 @@ fn take_objects(model: &mut Model, watched: &mut Watched) {
     model.take_slices(&watched.slices.borrow_and_update().clone());
     model.take_resources(&watched.resources.borrow_and_update().clone(), Instant::now());
     model.take_reached(&reached);
+}
+
+/// Drops snapshots on a thread of their own: with the last one that holds it a large table goes.
+fn drop_apart(unread: Vec<Arc<Snapshot>>) {
+    if !unread.is_empty() {
+        // Nobody waits for it, and it cannot fail.
+        drop(tokio::task::spawn_blocking(move || drop(unread)));
+    }
 }
 
 async fn until(due: Option<Instant>) {

@@ -30,7 +30,7 @@ const KEPT: Duration = Duration::from_mins(2);
 
 /// The mirrored ports whose owners went lately.
 #[derive(Debug)]
-pub(super) struct Withdrawals {
+pub struct Withdrawals {
     /// How long connections are still accepted.
     settle: Duration,
     gone: BTreeMap<u16, Gone>,
@@ -47,7 +47,7 @@ struct Gone {
 
 impl Withdrawals {
     /// None yet; a port accepts for `settle` after its owner went.
-    pub(super) fn new(settle: Duration) -> Self {
+    pub fn new(settle: Duration) -> Self {
         Self { settle: settle.min(KEPT), gone: BTreeMap::new() }
     }
 

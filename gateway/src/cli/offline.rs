@@ -51,7 +51,8 @@ fn stand_in(resources: &mut Resources, context: &Context) -> BTreeSet<u16> {
     let maps = resources.config_maps.valid.iter().map(|(name, map)| (name, &**map));
     let records = PortRecords::read(&context.namespace, maps);
     let held = records.by_owner();
-    let mut owners: BTreeMap<_, _> = compile(resources, context).wanted_ports.into_iter().collect();
+    let mut owners: BTreeMap<_, _> =
+        compile(resources, context).wanted_ports.iter().cloned().collect();
     owners.extend(discovery::plan::owners(&resources.services.valid));
     let missing = owners.into_iter().filter(|(owner, _)| !held.contains_key(owner));
     let free = (1..=u16::MAX)

@@ -60,9 +60,9 @@ def envoy():
 
 
 def build(release):
-    """Our two binaries. Whether it works is seen without optimisation, which tests have built."""
+    """Our binaries. Whether it works is seen without optimisation, which tests have built."""
     if release:
-        for arguments in (["-p", "spanway"], ["-p", "spanway-tests", "--bin", "load"]):
+        for arguments in (["-p", "spanway"], ["-p", "spanway-tests", "--bins"]):
             subprocess.run(["cargo", "build", "--release", "--quiet", *arguments], cwd=ROOT, check=True)
     else:
         subprocess.run(["cargo", "build", "--workspace", "--bins", "--quiet"], cwd=ROOT, check=True)

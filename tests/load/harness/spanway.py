@@ -161,11 +161,11 @@ def write(folder, files):
 
 
 def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None, prefix=(),
-          ports=None):
-    """Starts a gateway with its controller. It has the ports `base` to `base + 49`, or more."""
+          ports=None, role="all"):
+    """Starts a gateway, with its controller unless the role is another. It has the ports `base` to `base + 49`, or more."""
     first, last = ports or (base + 10, base + 49)
     command = [
-        *prefix, binary, "run", "--dir", folder, "--cluster", name, "--trust-domain", f"{name}.example",
+        *prefix, binary, "run", "--role", role, "--dir", folder, "--cluster", name, "--trust-domain", f"{name}.example",
         "--listen", "127.0.0.1", "--link-port", base, "--admin", f"127.0.0.1:{base + 1}",
         "--control-listen", f"127.0.0.1:{base + 2}", "--control-advertise", f"127.0.0.1:{base + 2}",
         "--health", f"127.0.0.1:{base + 3}", "--pod-uid", name, "--pod-ips", "127.0.0.1",

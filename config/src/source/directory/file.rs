@@ -1,6 +1,8 @@
 //! One file: its text, and the last good state of its objects.
 
+use std::collections::{BTreeMap, btree_map};
 use std::path::Path;
+use std::sync::Arc;
 
 use kube::core::DynamicObject;
 use serde_json::{Map, Value};
@@ -21,68 +23,101 @@ const OUR_GROUPS: [&str; 3] = ["gateway.networking.k8s.io", "multicluster.x-k8s.
 pub(super) struct File {
     text: String,
     /// Its objects, in their last good state.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: BTreeMap<ObjectRef, Entry>,
     /// What is wrong with it now.
     pub(super) problems: Vec<FileProblem>,
 }
 
 /// One object of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
-    pub(super) object: ObjectRef,
     pub(super) line: u32,
     pub(super) content: Content,
+    /// The lines on which it stands once more.
+    pub(super) again: Vec<u32>,
 }
 
 /// What an object says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
-    Good(Box<DynamicObject>),
+    Good(Good),
     /// It never was in a good state.
-    Broken(Broken),
+    Broken(Arc<Broken>),
 }
 
-impl Entry {
+/// An object that can be read, as JSON: as a tree of maps it takes ten times the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Good {
+    metadata: Arc<str>,
+    data: Arc<str>,
+}
+
+impl Good {
+    pub(super) fn new(object: &DynamicObject) -> Self {
+        // Both were read from JSON: they can be written as JSON again.
+        let metadata = serde_json::to_string(&object.metadata).unwrap_or_default();
+        Self { metadata: metadata.into(), data: object.data.to_string().into() }
+    }
+
+    /// The object again.
+    pub(super) fn object(&self) -> DynamicObject {
+        DynamicObject {
+            types: None,
+            metadata: serde_json::from_str(&self.metadata).unwrap_or_default(),
+            data: serde_json::from_str(&self.data).unwrap_or_default(),
+        }
+    }
+
+    /// Whether both ask for the same: metadata aside.
+    pub(super) fn asks_like(&self, other: &Self) -> bool {
+        self.data == other.data
+    }
+}
+
+impl Content {
     /// The object, if it can be read.
-    pub(super) fn good(self) -> Option<DynamicObject> {
-        match self.content {
-            Content::Good(object) => Some(*object),
-            Content::Broken(_) => None,
+    pub(super) fn good(&self) -> Option<DynamicObject> {
+        match self {
+            Self::Good(good) => Some(good.object()),
+            Self::Broken(_) => None,
         }
     }
 }
 
 impl File {
-    /// Takes the text that the file has now. Gives whether anything changed.
-    pub(super) fn take(&mut self, path: &Path, text: Text, role: Role) -> bool {
+    /// Takes the text that the file has now. Gives its objects of before, if it was read anew.
+    pub(super) fn take(
+        &mut self,
+        path: &Path,
+        text: Text,
+        role: Role,
+    ) -> Option<BTreeMap<ObjectRef, Entry>> {
         match text {
-            Text::Same => false,
+            Text::Same => None,
             Text::Read(text)
                 if text == self.text && self.problems.iter().all(|old| old.line > 0) =>
             {
-                false
+                None
             }
             Text::Read(text) => {
+                let before = self.entries.clone();
                 self.read(path, &text, role);
                 self.text = text;
-                true
+                Some(before)
             }
-            Text::Failed(message) => self.fail(vec![whole(path, message)]),
+            Text::Failed(message) => {
+                self.problems = vec![whole(path, message)];
+                None
+            }
         }
     }
 
     /// The line of a field of an object, or of the nearest field around it.
     pub(super) fn line_of(&self, object: &ObjectRef, field: &str) -> Option<u32> {
-        let entry = self.entries.iter().find(|entry| entry.object == *object)?;
+        let entry = self.entries.get(object)?;
         let documents = Node::documents(&self.text).ok()?;
         let node = documents.iter().find(|node| node.line == entry.line);
         Some(node.map_or(entry.line, |node| node.line_of(field)))
-    }
-
-    fn fail(&mut self, problems: Vec<FileProblem>) -> bool {
-        let changed = self.problems != problems;
-        self.problems = problems;
-        changed
     }
 
     fn read(&mut self, path: &Path, text: &str, role: Role) {
@@ -104,7 +139,7 @@ impl File {
         for node in &documents {
             match entry(node, role) {
                 Ok(None) => {}
-                Ok(Some(entry)) => self.keep(path, node, entry, &before),
+                Ok(Some((object, entry))) => self.keep((path, node), object, entry, &before),
                 Err(mut problem) => {
                     unnamed = true;
                     path.clone_into(&mut problem.file);
@@ -114,32 +149,41 @@ impl File {
         }
         if unnamed {
             // It may be any of those that are missing now: all keep the state that they had.
-            let missing = |old: &Entry| self.entries.iter().all(|new| new.object != old.object);
-            let missing: Vec<_> = before.into_iter().filter(missing).collect();
-            self.entries.extend(missing);
+            for (object, old) in before {
+                self.entries.entry(object).or_insert(old);
+            }
         }
     }
 
     /// Keeps an object, and of a broken one the state that it had before.
-    fn keep(&mut self, path: &Path, node: &Node, mut entry: Entry, before: &[Entry]) {
+    fn keep(
+        &mut self,
+        (path, node): (&Path, &Node),
+        object: ObjectRef,
+        mut entry: Entry,
+        before: &BTreeMap<ObjectRef, Entry>,
+    ) {
         if let Content::Broken(broken) = &entry.content {
             self.problems.push(FileProblem {
                 file: path.to_owned(),
                 line: node.line_of(&broken.field),
-                object: Some(entry.object.clone()),
+                object: Some(object.clone()),
                 field: broken.field.clone(),
                 message: broken.message.clone(),
             });
-            if let Some(old) = before.iter().find(|old| old.object == entry.object) {
+            if let Some(old) = before.get(&object) {
                 entry.content = old.content.clone();
             }
         }
-        self.entries.push(entry);
+        match self.entries.entry(object) {
+            btree_map::Entry::Occupied(mut first) => first.get_mut().again.push(entry.line),
+            btree_map::Entry::Vacant(free) => drop(free.insert(entry)),
+        }
     }
 }
 
 /// Reads one document; nothing where it is none of ours.
-fn entry(node: &Node, role: Role) -> Result<Option<Entry>, FileProblem> {
+fn entry(node: &Node, role: Role) -> Result<Option<(ObjectRef, Entry)>, FileProblem> {
     let Value::Object(fields) = node.value() else {
         return Err(at(node, "", "an object has fields".to_owned()));
     };
@@ -147,11 +191,7 @@ fn entry(node: &Node, role: Role) -> Result<Option<Entry>, FileProblem> {
     let Some(kind) = kind(api_version, label) else {
         return unknown(node, api_version, label);
     };
-    let object = serde_path_to_error::deserialize::<_, DynamicObject>(Value::Object(fields));
-    let mut object = object.map_err(|error| {
-        let field = error.path().to_string();
-        at(node, &field, error.into_inner().to_string())
-    })?;
+    let mut object = object(fields).map_err(|(field, message)| at(node, &field, message))?;
     let metadata = &mut object.metadata;
     if role == Role::Written {
         // It comes from elsewhere: what we made has the version that its writer gave it.
@@ -165,12 +205,26 @@ fn entry(node: &Node, role: Role) -> Result<Option<Entry>, FileProblem> {
         .then(|| metadata.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
     let name = Name::new(metadata.namespace.as_deref().unwrap_or_default(), &name);
     fold_string_data(kind, &mut object);
-    let content = match check(kind, &object) {
+    let good = Good::new(&object);
+    let content = match check(kind, object) {
         // What we say about an object is no whole object.
-        Err(broken) if role != Role::Status => Content::Broken(broken),
-        _ => Content::Good(Box::new(object)),
+        Err(broken) if role != Role::Status => Content::Broken(Arc::new(broken)),
+        _ => Content::Good(good),
     };
-    Ok(Some(Entry { object: ObjectRef::new(kind, name), line: node.line, content }))
+    let entry = Entry { line: node.line, content, again: Vec::new() };
+    Ok(Some((ObjectRef::new(kind, name), entry)))
+}
+
+/// The object with these fields, or the one that is wrong. All but its metadata is as it came.
+fn object(mut fields: Map<String, Value>) -> Result<DynamicObject, (String, String)> {
+    fields.remove("apiVersion");
+    fields.remove("kind");
+    let metadata = fields.remove("metadata").unwrap_or_else(|| Value::Object(Map::new()));
+    let metadata = serde_path_to_error::deserialize(metadata).map_err(|error| {
+        let field = format!("metadata.{}", error.path());
+        (field, error.into_inner().to_string())
+    })?;
+    Ok(DynamicObject { types: None, metadata, data: Value::Object(fields) })
 }
 
 /// The kind that is meant; of an older version too, where it says the same.
@@ -185,7 +239,11 @@ fn kind(api_version: &str, label: &str) -> Option<Kind> {
 
 /// An object of another program is none of our business, but for a kind of our own groups that we
 /// do not know, or for what is no object at all.
-fn unknown(node: &Node, api_version: &str, label: &str) -> Result<Option<Entry>, FileProblem> {
+fn unknown(
+    node: &Node,
+    api_version: &str,
+    label: &str,
+) -> Result<Option<(ObjectRef, Entry)>, FileProblem> {
     if api_version.is_empty() || label.is_empty() {
         let field = if api_version.is_empty() { "apiVersion" } else { "kind" };
         return Err(at(node, field, "an object says its `apiVersion` and `kind`".to_owned()));

@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{OBJECTS_FOLDER, OWN_FOLDER, STATUS_FOLDER};
@@ -40,13 +41,13 @@ pub(super) enum Text {
 }
 
 /// The texts of the files.
-pub(super) type Texts = BTreeMap<(Role, PathBuf), Text>;
+pub(super) type Texts = BTreeMap<Arc<(Role, PathBuf)>, Text>;
 
 /// The files of a directory, and which version of each was read.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
-    seen: BTreeMap<(Role, PathBuf), Stamp>,
+    seen: BTreeMap<Arc<(Role, PathBuf)>, Stamp>,
 }
 
 /// What tells the versions of a file apart without reading it.
@@ -98,13 +99,13 @@ impl Files {
             if metadata.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
-                self.look((role, path), &metadata, texts);
+                self.look(Arc::new((role, path)), &metadata, texts);
             }
         }
         Ok(folders)
     }
 
-    fn look(&mut self, key: (Role, PathBuf), metadata: &Metadata, texts: &mut Texts) {
+    fn look(&mut self, key: Arc<(Role, PathBuf)>, metadata: &Metadata, texts: &mut Texts) {
         let stamp = Stamp::of(metadata);
         if self.seen.get(&key) == Some(&stamp) {
             texts.insert(key, Text::Same);
@@ -117,7 +118,7 @@ impl Files {
             Err(error) => Text::Failed(error.to_string()),
         };
         if matches!(read, Text::Read(_)) && stamp.tells(SystemTime::now()) {
-            self.seen.insert(key.clone(), stamp);
+            self.seen.insert(Arc::clone(&key), stamp);
         }
         texts.insert(key, read);
     }
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn a_file_that_is_as_it_was_is_not_read_again() {
         let (_folder, path, mut files) = directory("one", Duration::ZERO);
-        let key = (Role::Written, path.clone());
+        let key = Arc::new((Role::Written, path.clone()));
         files.seen.insert(key, Stamp::of(&fs::metadata(&path).unwrap()));
         assert_eq!(read(&mut files), Text::Same);
         fs::write(&path, "longer").unwrap();
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn a_file_that_takes_the_place_of_another_is_read() {
         let (folder, path, mut files) = directory("one", Duration::ZERO);
-        let key = (Role::Written, path.clone());
+        let key = Arc::new((Role::Written, path.clone()));
         files.seen.insert(key, Stamp::of(&fs::metadata(&path).unwrap()));
         let other = folder.path().join("b");
         fs::write(&other, "two").unwrap();

@@ -1,6 +1,7 @@
 //! The objects of all files together, and what the API server would add to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::{Map, Value};
 
 use super::super::FileProblem;
-use super::file::{Content, Entry, File};
+use super::file::{Content, Entry, File, Good};
 use super::files::{Role, Texts};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, Resources, Slices, version_of};
@@ -18,13 +19,22 @@ use crate::resources::{Broken, Resources, Slices, version_of};
 /// The label by which a namespace is selected by its name; the API server sets it.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
+/// A file, in the order in which they count.
+type FileKey = Arc<(Role, PathBuf)>;
+
 /// Everything that a directory says.
 #[derive(Debug)]
 pub(super) struct World {
-    files: BTreeMap<(Role, PathBuf), File>,
+    files: BTreeMap<FileKey, File>,
+    /// Which files speak of an object, in their order.
+    speakers: BTreeMap<ObjectRef, Vec<FileKey>>,
+    /// The objects of which a file says something else than when they were taken in.
+    unsettled: BTreeSet<ObjectRef>,
     known: BTreeMap<ObjectRef, Known>,
+    /// How many objects are in each namespace.
+    inhabitants: BTreeMap<Arc<str>, usize>,
     version: u64,
-    twice: Vec<FileProblem>,
+    twice: BTreeMap<ObjectRef, Vec<FileProblem>>,
     unreadable: Option<String>,
     pub(super) resources: Resources,
     pub(super) slices: Slices,
@@ -58,48 +68,85 @@ impl World {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
             files: BTreeMap::new(),
+            speakers: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
             known: BTreeMap::new(),
+            inhabitants: BTreeMap::new(),
             version: u64::try_from(now.as_microsecond()).unwrap_or_default(),
-            twice: Vec::new(),
+            twice: BTreeMap::new(),
             unreadable: None,
             resources: Resources::default(),
             slices: Slices::default(),
         }
     }
 
-    /// Takes in what the files say now. A directory that cannot be read changes nothing.
+    /// Takes in what the files say now.
     pub(super) fn take(&mut self, texts: Result<Texts, String>, now: Timestamp) -> Changed {
+        self.read(texts);
+        self.settle(now)
+    }
+
+    /// Reads the files that have changed. A directory that cannot be read changes nothing.
+    pub(super) fn read(&mut self, texts: Result<Texts, String>) {
         let texts = match texts {
             Ok(texts) => texts,
-            Err(reason) => {
-                self.unreadable = Some(reason);
-                return Changed::default();
-            }
+            Err(reason) => return self.unreadable = Some(reason),
         };
         self.unreadable = None;
-        let before = self.files.len();
-        self.files.retain(|key, _| texts.contains_key(key));
-        let mut changed = self.files.len() != before;
-        for ((role, path), text) in texts {
-            let file = self.files.entry((role, path.clone())).or_default();
-            changed |= file.take(&path, text, role);
+        let gone: Vec<_> =
+            self.files.keys().filter(|key| !texts.contains_key(*key)).cloned().collect();
+        for key in gone {
+            let before = self.files.remove(&key).unwrap_or_default();
+            self.compare(&key, before.entries);
         }
-        if changed { self.settle(now) } else { Changed::default() }
+        for (key, text) in texts {
+            let file = self.files.entry(Arc::clone(&key)).or_default();
+            if let Some(before) = file.take(&key.1, text, key.0) {
+                self.compare(&key, before);
+            }
+        }
+    }
+
+    /// Notes of which objects a file says something else than before.
+    fn compare(&mut self, key: &FileKey, before: BTreeMap<ObjectRef, Entry>) {
+        let none = File::default();
+        let now = &self.files.get(key).unwrap_or(&none).entries;
+        for (object, entry) in now {
+            let old = before.get(object);
+            if old.is_none() {
+                let speakers = self.speakers.entry(object.clone()).or_default();
+                let at = speakers.partition_point(|other| other < key);
+                speakers.insert(at, Arc::clone(key));
+            }
+            if old != Some(entry) {
+                self.unsettled.insert(object.clone());
+            }
+        }
+        for object in before.into_keys().filter(|object| !now.contains_key(object)) {
+            if let Some(speakers) = self.speakers.get_mut(&object) {
+                speakers.retain(|other| other != key);
+                if speakers.is_empty() {
+                    self.speakers.remove(&object);
+                }
+            }
+            self.unsettled.insert(object);
+        }
     }
 
     /// What is wrong with the files.
     pub(super) fn problems(&self) -> Vec<FileProblem> {
         let mut problems: Vec<_> =
             self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
-        problems.extend(self.twice.iter().cloned());
+        problems.extend(self.twice.values().flatten().cloned());
         problems.sort();
         problems
     }
 
     /// The file and the line on which a field of an object stands.
     pub(super) fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
-        let mut files = self.files.iter().filter(|((role, _), _)| *role != Role::Status);
-        files.find_map(|((_, path), file)| Some((path.as_path(), file.line_of(object, field)?)))
+        let mut speakers = self.speakers.get(object)?.iter().filter(|key| key.0 != Role::Status);
+        speakers
+            .find_map(|key| Some((key.1.as_path(), self.files.get(key)?.line_of(object, field)?)))
     }
 
     /// Why the directory itself cannot be read.
@@ -113,23 +160,89 @@ impl World {
     }
 
     /// Brings the objects into line with the files.
-    fn settle(&mut self, now: Timestamp) -> Changed {
-        let (wanted, twice) = wanted(&self.files);
-        self.twice = twice;
+    pub(super) fn settle(&mut self, now: Timestamp) -> Changed {
         let mut changed = Changed::default();
-        let gone: Vec<_> =
-            self.known.keys().filter(|object| !wanted.contains_key(*object)).cloned().collect();
-        for object in gone {
-            self.known.remove(&object);
-            self.remove(&object);
-            changed.note(object.kind);
-        }
-        for (object, wanted) in wanted {
-            if self.put(&object, wanted, now) {
-                changed.note(object.kind);
+        let unsettled = mem::take(&mut self.unsettled);
+        let mut namespaces = BTreeSet::new();
+        for object in unsettled {
+            if object.kind == Kind::Namespace {
+                namespaces.insert(object.name.name);
+                continue;
+            }
+            changed.note(self.settle_one(&object, now), object.kind);
+            if object.kind.namespaced() {
+                namespaces.insert(object.name.namespace);
             }
         }
+        // Last, as they exist for as long as anything is in them.
+        for name in namespaces {
+            let name = Name { namespace: "".into(), name };
+            let object = ObjectRef::new(Kind::Namespace, name);
+            changed.note(self.settle_one(&object, now), Kind::Namespace);
+        }
         changed
+    }
+
+    /// Brings one object into line with the files. Gives whether it changed.
+    fn settle_one(&mut self, object: &ObjectRef, now: Timestamp) -> bool {
+        let (wanted, twice) = self.wanted(object);
+        if twice.is_empty() {
+            self.twice.remove(object);
+        } else {
+            self.twice.insert(object.clone(), twice);
+        }
+        let Some(wanted) = wanted else {
+            let was_known = self.known.remove(object).is_some();
+            if was_known {
+                self.count(object, |all| *all -= 1);
+                self.remove(object);
+            }
+            return was_known;
+        };
+        if !self.known.contains_key(object) {
+            self.count(object, |all| *all += 1);
+        }
+        self.put(object, wanted, now)
+    }
+
+    fn count(&mut self, object: &ObjectRef, change: impl FnOnce(&mut usize)) {
+        if object.kind.namespaced() {
+            let namespace = Arc::clone(&object.name.namespace);
+            change(self.inhabitants.entry(namespace).or_default());
+        }
+    }
+
+    /// Puts together what the files say of an object. One that stands in two files counts as the
+    /// first says; what we made gives way to what the user wrote without a word.
+    fn wanted(&self, object: &ObjectRef) -> (Option<Wanted>, Vec<FileProblem>) {
+        let mut wanted: Option<Wanted> = None;
+        let mut first: Option<(&Path, u32)> = None;
+        let mut twice = Vec::new();
+        for key in self.speakers.get(object).into_iter().flatten() {
+            let (role, path) = &**key;
+            let Some(entry) = self.files.get(key).and_then(|file| file.entries.get(object)) else {
+                continue;
+            };
+            if *role == Role::Status {
+                if let (Some(wanted), Some(said)) = (&mut wanted, entry.content.good()) {
+                    wanted.status = said.data.get("status").cloned();
+                }
+                continue;
+            }
+            let mut lines = std::iter::once(&entry.line).chain(&entry.again);
+            if first.is_none() {
+                first = lines.next().map(|line| (path.as_path(), *line));
+                wanted = Some(Wanted { content: entry.content.clone(), status: None });
+            }
+            if let (Role::Written, Some(first)) = (role, first) {
+                twice.extend(lines.map(|line| duplicate((path, *line), object, first)));
+            }
+        }
+        if object.kind == Kind::Namespace {
+            let lived_in = self.inhabitants.get(&object.name.name).is_some_and(|all| *all > 0);
+            wanted = wanted.or_else(|| lived_in.then(empty)).map(|wanted| named(wanted, object));
+        }
+        (wanted, twice)
     }
 
     fn remove(&mut self, object: &ObjectRef) {
@@ -152,18 +265,20 @@ impl World {
         let same = known.is_some_and(|old| same_spec(&old.content, &wanted.content));
         let generation = known.map_or(1, |old| old.generation + i64::from(!same));
         let created = known.map_or(now, |old| old.created);
-        self.version = (self.version + 1).max(own_version(&wanted.content));
+        let good = wanted.content.good();
+        self.version = (self.version + 1).max(good.as_ref().map_or(0, version_of));
         let stamp = Stamp { uid: uid(object), generation, created, version: self.version };
-        match &wanted.content {
-            Content::Good(good) => {
-                let stamped = stamp.on((**good).clone(), wanted.status.as_ref());
+        match (&wanted.content, good) {
+            (_, Some(good)) => {
+                let stamped = stamp.on(good, wanted.status.as_ref());
                 if object.kind == Kind::EndpointSlice {
                     self.slices.apply(stamped);
                 } else {
                     self.resources.apply(object.kind, stamped);
                 }
             }
-            Content::Broken(broken) => self.break_off(object, &stamp, broken.clone()),
+            (Content::Broken(broken), _) => self.break_off(object, &stamp, Broken::clone(broken)),
+            (Content::Good(_), None) => {}
         }
         let Wanted { content, status } = wanted;
         self.known.insert(object.clone(), Known { content, status, generation, created });
@@ -184,11 +299,11 @@ impl World {
 }
 
 impl Changed {
-    fn note(&mut self, kind: Kind) {
+    fn note(&mut self, changed: bool, kind: Kind) {
         if kind == Kind::EndpointSlice {
-            self.slices = true;
+            self.slices |= changed;
         } else {
-            self.resources = true;
+            self.resources |= changed;
         }
     }
 }
@@ -216,88 +331,46 @@ impl Stamp {
     }
 }
 
-/// Puts the objects of all files together. An object that stands in two files counts as the first
-/// says; what we made gives way to what the user wrote without a word.
-fn wanted(
-    files: &BTreeMap<(Role, PathBuf), File>,
-) -> (BTreeMap<ObjectRef, Wanted>, Vec<FileProblem>) {
-    let mut wanted = BTreeMap::new();
-    let mut places: BTreeMap<ObjectRef, (&Path, u32)> = BTreeMap::new();
-    let mut twice = Vec::new();
-    for ((role, path), file) in files {
-        for entry in &file.entries {
-            if *role == Role::Status {
-                say(&mut wanted, entry);
-            } else if let Some((first, line)) = places.get(&entry.object) {
-                if *role == Role::Written {
-                    twice.push(duplicate(path, entry, first, *line));
-                }
-            } else {
-                places.insert(entry.object.clone(), (path, entry.line));
-                let content = entry.content.clone();
-                wanted.insert(entry.object.clone(), Wanted { content, status: None });
-            }
-        }
-    }
-    add_namespaces(&mut wanted);
-    (wanted, twice)
-}
-
-/// Adds what we say about an object, if there is such an object.
-fn say(wanted: &mut BTreeMap<ObjectRef, Wanted>, entry: &Entry) {
-    let Content::Good(said) = &entry.content else { return };
-    if let Some(object) = wanted.get_mut(&entry.object) {
-        object.status = said.data.get("status").cloned();
-    }
-}
-
-fn duplicate(path: &Path, entry: &Entry, first: &Path, line: u32) -> FileProblem {
+fn duplicate(
+    (path, line): (&Path, u32),
+    object: &ObjectRef,
+    (first, first_line): (&Path, u32),
+) -> FileProblem {
     FileProblem {
         file: path.to_owned(),
-        line: entry.line,
-        object: Some(entry.object.clone()),
+        line,
+        object: Some(object.clone()),
         field: String::new(),
-        message: format!("it stands in `{}` on line {line} already", first.display()),
+        message: format!("it stands in `{}` on line {first_line} already", first.display()),
     }
 }
 
-/// The namespaces that objects are in exist, and each can be selected by its name.
-fn add_namespaces(wanted: &mut BTreeMap<ObjectRef, Wanted>) {
-    let names: BTreeSet<_> = wanted
-        .keys()
-        .filter(|object| object.kind.namespaced())
-        .map(|object| Arc::clone(&object.name.namespace))
-        .collect();
-    for name in names {
-        let object = ObjectRef::new(Kind::Namespace, Name { namespace: "".into(), name });
-        let content = Content::Good(Box::new(namespace(&object.name.name)));
-        wanted.entry(object).or_insert(Wanted { content, status: None });
-    }
-    for (object, wanted) in wanted.iter_mut() {
-        if let (Kind::Namespace, Content::Good(content)) = (object.kind, &mut wanted.content) {
-            let labels = content.metadata.labels.get_or_insert_default();
-            labels.insert(NAMESPACE_NAME.to_owned(), object.name.name.to_string());
-        }
-    }
+/// A namespace that nobody wrote.
+fn empty() -> Wanted {
+    let object = DynamicObject {
+        types: None,
+        metadata: ObjectMeta::default(),
+        data: Value::Object(Map::new()),
+    };
+    Wanted { content: Content::Good(Good::new(&object)), status: None }
 }
 
-fn namespace(name: &str) -> DynamicObject {
-    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-    DynamicObject { types: None, metadata, data: Value::Object(Map::new()) }
-}
-
-/// The version that its writer gave an object.
-fn own_version(content: &Content) -> u64 {
-    match content {
-        Content::Good(object) => version_of(object),
-        Content::Broken(_) => 0,
+/// A namespace that can be selected by its name.
+fn named(mut wanted: Wanted, object: &ObjectRef) -> Wanted {
+    if let Some(mut namespace) = wanted.content.good() {
+        let metadata = &mut namespace.metadata;
+        metadata.name.get_or_insert_with(|| object.name.name.to_string());
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(NAMESPACE_NAME.to_owned(), object.name.name.to_string());
+        wanted.content = Content::Good(Good::new(&namespace));
     }
+    wanted
 }
 
 /// Whether two versions of an object ask for the same: metadata and status aside.
 fn same_spec(old: &Content, new: &Content) -> bool {
     match (old, new) {
-        (Content::Good(old), Content::Good(new)) => old.data == new.data,
+        (Content::Good(old), Content::Good(new)) => old.asks_like(new),
         (Content::Broken(old), Content::Broken(new)) => old == new,
         _ => false,
     }

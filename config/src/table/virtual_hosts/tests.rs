@@ -160,7 +160,7 @@ fn a_route_with_a_less_specific_host_takes_what_the_other_does_not_match() {
 fn a_listener_with_a_more_specific_host_keeps_requests_from_the_others() {
     let mut world =
         world().rule("all", ("*", "*"), prefix("/")).rule("wild", ("*.a.io", "*"), prefix("/wild"));
-    world.hosts.add_listener("x.a.io");
+    world.hosts.add_listener("x.a.io", Hosts::default());
     world.check(&get("b.io/"), "all");
     world.check(&get("y.a.io/wild"), "wild");
     world.check(&get("y.a.io/"), "404");

@@ -137,3 +137,49 @@ async fn an_endpoint_swaps_and_compiles_nothing() {
     assert!(world.publish());
     assert!(Arc::ptr_eq(&compiled, &world.model.derived().compiled));
 }
+
+fn route(version: &str, host: &str) -> Value {
+    json!({
+        "metadata": {"namespace": "shop", "name": "r", "uid": "r", "resourceVersion": version},
+        "spec": {"parentRefs": [{"name": "edge"}], "hostnames": [host]},
+    })
+}
+
+#[tokio::test]
+async fn a_route_makes_neither_credentials_nor_offers_new_and_leaves_the_last_to_be_dropped() {
+    let mut world = World::new();
+    world.apply(Kind::Service, service("1", 80, &Value::Null));
+    world.apply(Kind::ClusterLink, link());
+    world.export("2", &Value::Null);
+    world.apply(Kind::HttpRoute, route("3", "a.io"));
+    world.publish();
+    let before = world.published.load_full();
+    world.apply(Kind::HttpRoute, route("4", "b.io"));
+    assert!(world.publish());
+    let after = world.published.load_full();
+    assert!(!Arc::ptr_eq(&before.table, &after.table));
+    assert!(Arc::ptr_eq(&before.credentials, &after.credentials));
+    assert!(before.offers["west"].reaches_what(&after.offers["west"]));
+    assert!(world.model.unread(Instant::now()).iter().all(|one| !Arc::ptr_eq(one, &before)));
+    let kept = Arc::downgrade(&before);
+    drop(before);
+    let unread = world.model.unread(Instant::now());
+    assert!(unread.iter().any(|one| kept.upgrade().is_some_and(|kept| Arc::ptr_eq(one, &kept))));
+}
+
+#[tokio::test]
+async fn ports_are_wanted_for_as_long_as_their_service_stands() {
+    let mut world = World::new();
+    let mut derived = service("1", 80, &Value::Null);
+    derived["metadata"]["labels"] = json!({
+        config::marks::MANAGED_BY: config::marks::MANAGER,
+        config::marks::DERIVED_FOR: "web",
+    });
+    world.apply(Kind::Service, derived);
+    world.publish();
+    let owners = |world: &World| world.model.derived().owners.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(owners(&world), [PortOwner { uid: "s".into(), port: 80 }]);
+    world.resources.remove(&ObjectRef::new(Kind::Service, Name::new("shop", "web")));
+    world.publish();
+    assert_eq!(owners(&world), []);
+}
