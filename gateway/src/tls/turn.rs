@@ -1,18 +1,23 @@
 //! Turns for work that holds a thread for long: the steps of a handshake.
 //!
 //! Whoever arrives while a hundred handshakes are due would wait for all of them. So each step takes
-//! a turn, and the next turn comes when the runtime has looked for events once more: between two
-//! steps everybody else who is ready gets on.
+//! a turn, and after one that was long the next turn comes when the runtime has looked for events once
+//! more: between two long steps everybody else who is ready gets on.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::PollSemaphore;
 
 #[cfg(test)]
 mod tests;
+
+/// A step is long from here on: one that exchanges keys or checks a signature is, one that finds
+/// nothing to read takes a hundredth of it.
+const LONG: Duration = Duration::from_micros(50);
 
 thread_local! {
     /// The one turn of this thread.
@@ -33,11 +38,14 @@ fn step<F: Future>(
 ) -> Poll<F::Output> {
     // Nobody closes it.
     let permit = ready!(turn.poll_acquire(cx));
+    let began = Instant::now();
     let done = work.poll(cx);
-    tokio::spawn(async move {
-        // Ends when the runtime has looked for events.
-        tokio::task::yield_now().await;
-        drop(permit);
-    });
+    if began.elapsed() >= LONG {
+        tokio::spawn(async move {
+            // Ends when the runtime has looked for events.
+            tokio::task::yield_now().await;
+            drop(permit);
+        });
+    }
     done
 }
