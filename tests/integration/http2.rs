@@ -13,10 +13,15 @@ use support::wire::{Ending, field};
 
 /// A Gateway in front of `shop/web`, whose port says that it speaks this.
 async fn front(protocol: &str, endpoint: &Endpoint) -> (Cluster, SocketAddr) {
+    front_of(1, protocol, endpoint).await
+}
+
+/// The same with so many workers.
+async fn front_of(workers: usize, protocol: &str, endpoint: &Endpoint) -> (Cluster, SocketAddr) {
     let yaml = gateway("gw", HTTP)
         + &route("web", "gw", "rules: [{backendRefs: [{name: web, port: 80}]}]")
         + &service("web", protocol, &[endpoint.address]);
-    let cluster = Cluster::start("east", &yaml).await;
+    let cluster = Cluster::start_with("east", &yaml, |settings| settings.workers = workers).await;
     let address = cluster.port("infra/gw", 80).await;
     (cluster, address)
 }
@@ -85,6 +90,27 @@ async fn http1_of_the_client_is_http2_at_an_endpoint_that_speaks_it() {
     let answer = client.head().await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(client.until("\r\n\r\n").await, "3\r\nabc\r\n0\r\nx-after: 3\r\n\r\n");
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_request_of_another_worker_goes_over_the_connection_that_stands() {
+    let endpoint = Endpoint::start().await;
+    let (cluster, address) = front_of(2, H2C, &endpoint).await;
+    // Both stay, so that each is served by a worker of its own.
+    let (mut one, mut other) = (connect(address).await, connect(address).await);
+    one.send("GET /one HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut requests = serve(endpoint.accept().await.io);
+    let (sent, mut answer) = next(&mut requests).await;
+    assert_eq!(sent.uri().path(), "/one");
+    answer.send_response(Response::new(()), true).expect("an open stream");
+    assert!(one.head().await.starts_with("HTTP/1.1 200 "));
+    other.send("GET /other HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let (sent, mut answer) = next(&mut requests).await;
+    assert_eq!(sent.uri().path(), "/other");
+    answer.send_response(Response::new(()), true).expect("an open stream");
+    assert!(other.head().await.starts_with("HTTP/1.1 200 "));
+    endpoint.left_alone().await;
     cluster.end().await;
 }
 
