@@ -1,7 +1,7 @@
 //! What one request or connection reads: one value, loaded once.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use config::table::RoutingTable;
@@ -9,7 +9,6 @@ use discovery::catalog::Offers;
 use discovery::endpoint::EndpointTable;
 
 use crate::tls::credentials::Credentials;
-use crate::upstream::state::lock;
 
 #[cfg(test)]
 mod tests;
@@ -40,8 +39,6 @@ thread_local! {
 #[derive(Debug, Default)]
 pub struct Published {
     now: ArcSwap<Snapshot>,
-    /// Those from before that somebody may hold still.
-    before: Mutex<Vec<Arc<Snapshot>>>,
 }
 
 impl Published {
@@ -66,19 +63,9 @@ impl Published {
         })
     }
 
-    /// Puts the next snapshot in the place of the last, and returns that.
+    /// Puts the next snapshot in the place of the last, and returns that: whoever publishes keeps it
+    /// until no request reads it, so that no worker is left with all of it to drop.
     pub fn swap(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
-        let last = self.now.swap(next);
-        lock(&self.before).push(Arc::clone(&last));
-        self.let_go();
-        last
-    }
-
-    /// Drops the snapshots from before that nobody holds any more: here, where no request waits, and
-    /// not where the last request that read one ends.
-    pub fn let_go(&self) {
-        let free = |snapshot: &mut Arc<Snapshot>| Arc::strong_count(snapshot) == 1;
-        let gone: Vec<_> = lock(&self.before).extract_if(.., free).collect();
-        drop(gone);
+        self.now.swap(next)
     }
 }

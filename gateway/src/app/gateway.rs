@@ -161,7 +161,6 @@ impl Gateway {
                 // No link can be dialled yet: the wait for catalogs begins with the certificate.
                 started = Instant::now();
             }
-            self.published.let_go();
             let bound = if stopped { Arc::default() } else { self.bind(&inputs) };
             let mut readiness = self.readiness(&inputs, started);
             readiness.listeners_bound =

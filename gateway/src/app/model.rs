@@ -342,7 +342,6 @@ impl Model {
             credentials,
             offers: Arc::new(self.offers.clone()),
         };
-        // Kept until no request reads it, so that no worker is left with all of it to drop.
         self.retired.push(self.published.swap(Arc::new(next)));
         for (_, cause) in causes.iter().filter(|(changed, _)| *changed) {
             self.metrics.swap(cause);

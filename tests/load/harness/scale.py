@@ -87,7 +87,7 @@ def start(processes, binary, name, routes):
     for part in range(FILES):
         numbers = range(part, routes, FILES)
         files |= {f"routes-{part:03}.yaml": [
-            spanway.route(f"r{number}", f"h{number:04}.bench.example", "web") for number in numbers]} if numbers else {}
+            spanway.route(f"r{number:04}", f"h{number:04}.bench.example", "web") for number in numbers]} if numbers else {}
     spanway.write(folder, files)
     # The controller would write the status of every route into a file of its own.
     process = spanway.start(processes, binary, folder, name, base, role="gateway")
