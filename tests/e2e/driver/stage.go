@@ -185,14 +185,19 @@ func (c *cluster) answered(url, app, by string) error {
 
 // eventually waits for a condition, and says what stood in its way last.
 func eventually(what string, holds func() error) error {
-	end := time.Now().Add(patience)
+	return within(patience, what, holds)
+}
+
+// within is eventually where something else than patience says for how long.
+func within(wait time.Duration, what string, holds func() error) error {
+	end := time.Now().Add(wait)
 	for {
 		err := holds()
 		if err == nil {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("gave up after %s: %s: %w", patience, what, err)
+			return fmt.Errorf("gave up after %s: %s: %w", wait.Round(time.Second), what, err)
 		}
 		time.Sleep(poll)
 	}
