@@ -7,9 +7,10 @@
 )]
 
 use config::compile::{Compiler, Context};
+use config::explain::Asked;
 use config::model::Kind;
 use config::resources::Resources;
-use config::table::{PortServes, Request, RoutingTable};
+use config::table::{PortServes, RoutingTable};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use kube::core::DynamicObject;
@@ -80,24 +81,8 @@ fn world(routes: usize) -> Resources {
     resources
 }
 
-struct Asked(String);
-
-impl Request for Asked {
-    fn method(&self) -> &'static str {
-        "GET"
-    }
-    fn path(&self) -> &'static str {
-        "/"
-    }
-    fn query(&self) -> Option<&str> {
-        None
-    }
-    fn host(&self) -> &str {
-        &self.0
-    }
-    fn header<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        std::iter::empty()
-    }
+fn asked(host: String) -> Asked {
+    Asked { method: "GET".to_owned(), path: "/".to_owned(), host, ..Asked::default() }
 }
 
 fn takes(table: &RoutingTable, asked: &Asked) -> bool {
@@ -108,7 +93,7 @@ fn takes(table: &RoutingTable, asked: &Asked) -> bool {
 #[divan::bench(args = ROUTES)]
 fn look_up(bencher: Bencher<'_, '_>, routes: usize) {
     let compiled = Compiler::new(Context::new("bench")).compile(&world(routes));
-    let asked: Vec<_> = (0..1_000).map(|turn| Asked(host(turn * STRIDE % routes))).collect();
+    let asked: Vec<_> = (0..1_000).map(|turn| asked(host(turn * STRIDE % routes))).collect();
     assert!(asked.iter().all(|asked| takes(&compiled.table, asked)), "a host without a route");
     bencher
         .counter(ItemsCount::of_iter(&asked))

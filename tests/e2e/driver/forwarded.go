@@ -27,7 +27,7 @@ func clientsAddress(s *stage) error {
 func (s *stage) forwarded() error {
 	var url string
 	err := eventually("the Gateway has an address, and its Service the policy", func() error {
-		address := s.east.get(shop, "gateway/edge", "{.status.addresses[0].value}")
+		address := s.east.gatewayAddress("edge")
 		url = "http://" + address + "/"
 		policies := s.east.get(system, "services", fmt.Sprintf(`{.items[?(@.status.loadBalancer.ingress[0].ip==%q)].spec.externalTrafficPolicy}`, address))
 		if address == "" || policies != "Local" {

@@ -96,7 +96,7 @@ func (s *stage) setMoving() (string, map[*cluster][]pod, error) {
 // servingPod is where one of the gateways serves a Gateway: from its own node nobody reaches a
 // LoadBalancer address, which is the node's own there.
 func (c *cluster) servingPod(gateway string) (string, error) {
-	address := c.get(shop, "gateway/"+gateway, "{.status.addresses[0].value}")
+	address := c.gatewayAddress(gateway)
 	named := fmt.Sprintf("{.items[?(@.status.loadBalancer.ingress[0].ip==%q)].metadata.name}", address)
 	service := c.get(system, "services", named)
 	if address == "" || service == "" {
@@ -104,7 +104,12 @@ func (c *cluster) servingPod(gateway string) (string, error) {
 	}
 	slice := `{.items[0].endpoints[0].addresses[0]}:{.items[0].ports[0].port}`
 	found, err := c.kubectl("-n", system, "get", "endpointslices", "-l", "kubernetes.io/service-name="+service, "-o", "jsonpath="+slice)
-	return strings.TrimSpace(found), err
+	found = strings.TrimSpace(found)
+	// A slice may be there before its endpoints are.
+	if host, port, _ := strings.Cut(found, ":"); err == nil && (host == "" || port == "") {
+		err = fmt.Errorf("the slice of %s names %q", service, found)
+	}
+	return found, err
 }
 
 type pod struct{ name, address string }

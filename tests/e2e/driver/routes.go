@@ -78,7 +78,7 @@ func splitsGateway(s *stage) error {
 	if err := s.east.apply(edge + "---" + split("split-edge", "gateway")); err != nil {
 		return err
 	}
-	address := func() string { return s.east.get(shop, "gateway/edge", "{.status.addresses[0].value}") }
+	address := func() string { return s.east.gatewayAddress("edge") }
 	err := eventually("the Gateway has an address", func() error {
 		if address() == "" {
 			return fmt.Errorf("it has none; Programmed=%s", s.east.condition(shop, "gateway/edge", ".status.conditions", "Programmed"))
@@ -98,6 +98,11 @@ func splitsGateway(s *stage) error {
 		return err
 	}
 	return s.east.remove(shop, "httproute/split-edge", "gateway/edge")
+}
+
+// gatewayAddress is the address of a Gateway; empty while it has none.
+func (c *cluster) gatewayAddress(name string) string {
+	return c.get(shop, "gateway/"+name, "{.status.addresses[0].value}")
 }
 
 // arrives waits until a call over a new connection is answered by whomever.
