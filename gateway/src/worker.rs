@@ -134,7 +134,7 @@ impl Workers {
         published: &Arc<Published>,
         metrics: &Metrics,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(ready));
+        let shared = Arc::new(Shared::new(ready, metrics.calls_ready()));
         let mut seats = Vec::new();
         let mut workers =
             Self { seats: Seats::default(), threads: Vec::new(), stop: CancellationToken::new() };

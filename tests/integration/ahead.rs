@@ -1,6 +1,7 @@
 //! Connections over a link that are there before a request needs them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use gateway::link::ahead::LATELY;
@@ -33,6 +34,12 @@ async fn pair_with(workers: usize, port: &str, endpoint: SocketAddr) -> (Cluster
     (east, west)
 }
 
+/// Waits until so many calls can be taken: the endpoint hears of one before the near gateway does.
+async fn are_ready(east: &Cluster, count: usize) {
+    let ready = east.views().metrics.calls_ready();
+    eventually(&format!("{count} are ready"), || ready.load(Relaxed) == count).await;
+}
+
 #[tokio::test]
 async fn a_request_that_finds_no_idle_connection_takes_one_that_was_opened_ahead() {
     let endpoint = Endpoint::start().await;
@@ -45,6 +52,7 @@ async fn a_request_that_finds_no_idle_connection_takes_one_that_was_opened_ahead
     // The endpoint carried HTTP, so one more comes by itself, and says nothing.
     let mut ready = endpoint.accept().await;
     ready.silent().await;
+    are_ready(&east, 1).await;
     let mut second = connect(address).await;
     second.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(ready.head().await.starts_with("GET /second "));
@@ -69,10 +77,12 @@ async fn a_call_that_one_worker_opened_ahead_carries_a_request_of_another() {
     let mut busy = endpoint.accept().await;
     busy.head().await;
     let mut ready = endpoint.accept().await;
+    are_ready(&east, 1).await;
     second.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(ready.head().await.starts_with("GET /second "));
     // Two were needed lately.
     let (mut one, mut other) = (endpoint.accept().await, endpoint.accept().await);
+    are_ready(&east, 2).await;
     third.send("GET /third HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let asked = tokio::select! { asked = one.head() => asked, asked = other.head() => asked };
     assert!(asked.starts_with("GET /third "));

@@ -43,6 +43,8 @@ pub struct Ahead<T> {
     most: usize,
     endpoints: Mutex<HashMap<Reach, Endpoint<T>>>,
     places: Places,
+    /// How many of them wait for a request, as metrics show it.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// An endpoint that was called lately.
@@ -98,7 +100,11 @@ struct Places(Arc<AtomicUsize>);
 
 /// One of them; its drop gives it back.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+pub struct Place {
+    taken: Arc<AtomicUsize>,
+    /// Where the call is counted that waits here.
+    waiting: Option<Arc<AtomicUsize>>,
+}
 
 impl Need {
     /// After another request that found no connection.
@@ -117,26 +123,38 @@ impl Places {
     fn take(&self) -> Option<Place> {
         let free = |taken| (taken < READY_OF_PROCESS_MAX).then_some(taken + 1);
         self.0.fetch_update(Relaxed, Relaxed, free).ok()?;
-        Some(Place(Arc::clone(&self.0)))
+        Some(Place { taken: Arc::clone(&self.0), waiting: None })
+    }
+}
+
+impl Place {
+    /// Counts the call as one that waits, until the drop.
+    fn count_in(&mut self, waiting: &Arc<AtomicUsize>) {
+        waiting.fetch_add(1, Relaxed);
+        self.waiting = Some(Arc::clone(waiting));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.taken.fetch_sub(1, Relaxed);
+        if let Some(waiting) = &self.waiting {
+            waiting.fetch_sub(1, Relaxed);
+        }
     }
 }
 
 impl<T> Default for Ahead<T> {
     fn default() -> Self {
-        Self::new(READY_MAX)
+        Self::new(READY_MAX, Arc::default())
     }
 }
 
 impl<T> Ahead<T> {
-    /// None ready yet, and never more than `most` for one endpoint; zero opens none.
-    pub fn new(most: usize) -> Self {
-        Self { most, endpoints: Mutex::default(), places: Places::default() }
+    /// None ready yet, and never more than `most` for one endpoint; zero opens none. Those that
+    /// are ready are counted in `waiting`.
+    pub fn new(most: usize, waiting: Arc<AtomicUsize>) -> Self {
+        Self { most, endpoints: Mutex::default(), places: Places::default(), waiting }
     }
 }
 
@@ -200,12 +218,13 @@ impl<T: Pooled> Ahead<T> {
     }
 
     /// A call is ready.
-    pub fn opened(&self, ready: Ready<T>) {
+    pub fn opened(&self, mut ready: Ready<T>) {
         let mut endpoints = lock(&self.endpoints);
         // Whoever was forgotten meanwhile needs it no more.
         let Some(endpoint) = endpoints.get_mut(&ready.origin.reach) else { return };
         endpoint.opening = endpoint.opening.saturating_sub(1);
         if endpoint.ready.len() < self.most {
+            ready.place.count_in(&self.waiting);
             endpoint.ready.push_back(ready);
         }
     }
@@ -213,16 +232,6 @@ impl<T: Pooled> Ahead<T> {
     /// A call could not be opened: the endpoint is left alone until a request needs it again.
     pub fn failed(&self, reach: &Reach) {
         lock(&self.endpoints).remove(reach);
-    }
-
-    /// How many calls are ready.
-    pub fn len(&self) -> usize {
-        lock(&self.endpoints).values().map(|endpoint| endpoint.ready.len()).sum()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -1,7 +1,7 @@
 //! What Prometheus scrapes. Labels come from objects, never from what a client sends.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ const NOT_ISSUED: &str = "spanway_certificates_not_issued_total";
 const MALFORMED: &str = "spanway_malformed_messages_total";
 const SWAPS: &str = "spanway_config_swaps_total";
 const LINK_UP: &str = "spanway_link_up";
+const CALLS_READY: &str = "spanway_link_calls_ready";
 const LINK_AGE: &str = "spanway_link_age_seconds";
 const EXPIRY: &str = "spanway_certificate_expiry_timestamp_seconds";
 const SOURCE_AGE: &str = "spanway_source_age_seconds";
@@ -64,6 +65,8 @@ pub struct Metrics {
     swaps_total: Arc<AtomicU64>,
     link_up: IntGaugeVec,
     link_age: IntGaugeVec,
+    calls_ready: IntGaugeVec,
+    calls_ready_now: Arc<AtomicUsize>,
     certificate_expiry: IntGaugeVec,
     source_age: IntGaugeVec,
     log_dropped: IntCounterVec,
@@ -117,6 +120,8 @@ impl Metrics {
             swaps_total: Arc::default(),
             link_up: gauge(LINK_UP, "Whether the catalog stream stands", &["link"])?,
             link_age: gauge(LINK_AGE, "Age of what a remote cluster told us", &["link"])?,
+            calls_ready: gauge(CALLS_READY, "Calls over links that wait for a request", &[])?,
+            calls_ready_now: Arc::default(),
             certificate_expiry: gauge(EXPIRY, "When a certificate ends", &["kind", "name"])?,
             source_age: gauge(SOURCE_AGE, "Age of what the source told us", &["source"])?,
             log_dropped: counter(LOG_DROPPED, "Log lines dropped for a slow reader", &[])?,
@@ -181,6 +186,11 @@ impl Metrics {
         self.link_age.with_label_values(&[link]).set(age);
     }
 
+    /// Where those calls over links are counted that wait for a request.
+    pub fn calls_ready(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.calls_ready_now)
+    }
+
     /// Peers of a link that were refused since the start, by reason.
     pub fn refused_peers(&self, link: &str) -> BTreeMap<String, u64> {
         let families = self.refused_peers.collect();
@@ -224,6 +234,9 @@ impl Metrics {
     pub fn text(&self, log_dropped: u64) -> Result<String, prometheus::Error> {
         let dropped = self.log_dropped.with_label_values::<&str>(&[]);
         dropped.inc_by(log_dropped.saturating_sub(dropped.get()));
+        let ready = self.calls_ready_now.load(Ordering::Relaxed);
+        let ready = i64::try_from(ready).unwrap_or(i64::MAX);
+        self.calls_ready.with_label_values::<&str>(&[]).set(ready);
         let mut families = tally::families(&lock(&self.tallies).clone());
         families.extend(self.registry.gather());
         let mut text = Vec::new();

@@ -49,9 +49,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For an endpoint at most `ready` calls are opened ahead.
-    pub fn new(ready: usize) -> Self {
-        Self { ahead: Ahead::new(ready), ..Self::default() }
+    /// For an endpoint at most `ready` calls are opened ahead, counted in `waiting`.
+    pub fn new(ready: usize, waiting: Arc<AtomicUsize>) -> Self {
+        Self { ahead: Ahead::new(ready, waiting), ..Self::default() }
     }
 
     /// Whether the endpoint that is reached so is left alone now, or the way to it.
