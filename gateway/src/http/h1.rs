@@ -58,6 +58,7 @@ mod grammar;
 mod head;
 pub mod limits;
 mod malformed;
+mod marks;
 mod read;
 mod rules;
 mod scan;

@@ -61,7 +61,7 @@ impl Block {
         let length = name.len();
         self.fields.iter().filter(move |field| {
             (field.name.end - field.name.start) as usize == length
-                && field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes())
+                && grammar::same(field.name.of(&self.bytes), name.as_bytes())
         })
     }
 
@@ -131,6 +131,11 @@ impl RequestHead {
         })
     }
 
+    /// The method and the target as they stand in the head.
+    pub(crate) fn asked_for(&self) -> (&[u8], &[u8]) {
+        (self.method.of(&self.block.bytes), self.target.of(&self.block.bytes))
+    }
+
     /// The method, case as sent.
     pub fn method(&self) -> &str {
         text(self.method.of(&self.block.bytes))
@@ -157,6 +162,11 @@ impl RequestHead {
     /// `Host` as sent, with its port; compare without regard to case.
     pub fn host(&self) -> &str {
         text(self.host.of(&self.block.bytes))
+    }
+
+    /// The same as bytes.
+    pub(crate) fn host_bytes(&self) -> &[u8] {
+        self.host.of(&self.block.bytes)
     }
 
     /// The host without port and without a dot at its end; an IPv6 address keeps its brackets.
@@ -398,8 +408,9 @@ fn end_to_end(block: &Block, nominates: bool) -> impl Iterator<Item = (&str, &[u
 
 /// Splits a request line at its two spaces.
 fn request_line(line: &[u8]) -> Result<(Span, Span, Span), Malformed> {
-    let first = memchr::memchr(b' ', line).ok_or(Malformed::RequestLine)?;
-    let last = memchr::memrchr(b' ', line).ok_or(Malformed::RequestLine)?;
+    let is_space = |&byte: &u8| byte == b' ';
+    let first = line.iter().position(is_space).ok_or(Malformed::RequestLine)?;
+    let last = line.iter().rposition(is_space).ok_or(Malformed::RequestLine)?;
     if first == last {
         return Err(Malformed::RequestLine);
     }

@@ -210,6 +210,9 @@ fn is_served_elsewhere(encoding: &[u8]) -> bool {
 /// Judges a method. One that is a look-alike of `HEAD`, `CONNECT` or `TRACE` in other case has a framing that
 /// depends on who reads it.
 pub(crate) fn check_method(method: &[u8]) -> Result<(), Malformed> {
+    if matches!(method, b"GET" | b"POST" | b"PUT" | b"HEAD" | b"DELETE" | b"PATCH" | b"OPTIONS") {
+        return Ok(());
+    }
     if method.len() > limits::METHOD_BYTES || !grammar::is_token(method) {
         return Err(Malformed::Method);
     }

@@ -4,6 +4,7 @@ use memchr::memchr;
 use super::grammar;
 use super::limits;
 use super::malformed::Malformed;
+use super::marks::{self, BLOCK, Marks};
 
 /// A range of bytes in a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn of(name: &[u8]) -> Self {
         let first = name.first().map_or(0, |byte| byte | 0x20);
+        // Most names begin with another letter.
+        if !matches!(first, b'c' | b'e' | b'h' | b'k' | b'p' | b't' | b'u') {
+            return Self::Plain;
+        }
         let known: (&[u8], Self) = match (name.len(), first) {
             (2, b't') => (b"te", Self::Te),
             (4, b'h') => (b"host", Self::Host),
@@ -57,7 +62,7 @@ impl Kind {
             (_, b'p') if grammar::starts_with_ignore_case(name, b"proxy-") => return Self::Hop,
             _ => return Self::Plain,
         };
-        if name.eq_ignore_ascii_case(known.0) { known.1 } else { Self::Plain }
+        if grammar::same(known.0, name) { known.1 } else { Self::Plain }
     }
 
     /// Whether such a line ends at this hop.
@@ -98,11 +103,15 @@ pub(crate) struct Field {
 pub(crate) struct Scanner {
     /// Start of the line that is being read.
     line: usize,
-    /// Up to here there is no further line end.
+    /// Up to here all bytes were looked at.
     searched: usize,
     empty: u8,
     /// Line ends so far.
-    lines: usize,
+    lines: u32,
+    /// Carriage returns so far.
+    returns: u32,
+    /// Whether a control byte stands somewhere.
+    controls: bool,
     first: Option<Span>,
     fields: Vec<Field>,
     seen: Seen,
@@ -126,46 +135,40 @@ impl Scanner {
         if self.first.is_none() {
             self.check_first_byte(input)?;
         }
-        let searched = self.searched;
-        for at in memchr::memchr_iter(b'\n', input.get(searched..).unwrap_or_default()) {
-            let end = searched + at;
-            self.check_size(end + 1)?;
-            let start = std::mem::replace(&mut self.line, end + 1);
-            self.searched = end + 1;
-            let Some(line) = input.get(start..end).and_then(|line| line.strip_suffix(b"\r")) else {
-                return Err(Malformed::LineEnd);
-            };
-            self.lines += 1;
-            if self.line(line, start)? {
-                // All lines end in CR and LF; so no other CR may stand anywhere.
-                let whole = input.get(..self.line).unwrap_or_default();
-                if grammar::carriage_returns(whole) != Some(self.lines) {
-                    return Err(Malformed::FieldValue);
+        while let Some(rest) = input.get(self.searched..).filter(|rest| !rest.is_empty()) {
+            let marks = Marks::of(rest);
+            let mut feeds = marks.feeds;
+            while feeds > 0 {
+                let at = feeds.trailing_zeros();
+                feeds &= feeds - 1;
+                if self.line(input, self.searched + at as usize)? {
+                    // What comes behind is no part of the head.
+                    self.count(marks, u64::MAX >> (63 - at));
+                    return self.finish().map(Some);
                 }
-                return Ok(Some(self.finish()));
             }
-            if self.first.is_none() {
-                self.check_first_byte(input)?;
-            }
+            self.count(marks, u64::MAX);
+            self.searched += rest.len().min(BLOCK);
         }
-        self.searched = input.len();
         self.check_size(input.len())?;
         Ok(None)
     }
 
-    /// Takes one line; true if it was the last.
-    fn line(&mut self, line: &[u8], start: usize) -> Result<bool, Malformed> {
+    fn count(&mut self, marks: Marks, here: u64) {
+        self.returns += (marks.returns & here).count_ones();
+        self.controls |= marks.controls & here != 0;
+    }
+
+    /// Takes the line that ends at `end` with a line feed; true if it was the last.
+    fn line(&mut self, input: &[u8], end: usize) -> Result<bool, Malformed> {
+        self.check_size(end + 1)?;
+        let start = std::mem::replace(&mut self.line, end + 1);
+        let Some(line) = input.get(start..end).and_then(|line| line.strip_suffix(b"\r")) else {
+            return Err(Malformed::LineEnd);
+        };
+        self.lines += 1;
         if self.first.is_none() {
-            if line.is_empty() {
-                self.empty += 1;
-                return if self.empty > limits::EMPTY_LINES {
-                    Err(Malformed::RequestLine)
-                } else {
-                    Ok(false)
-                };
-            }
-            self.first = Some(Span::new(start, start + line.len()));
-            return Ok(false);
+            return self.first_line(input, Span::new(start, start + line.len())).map(|()| false);
         }
         if line.is_empty() {
             return Ok(true);
@@ -173,13 +176,23 @@ impl Scanner {
         if self.fields.len() == limits::HEAD_FIELDS {
             return Err(Malformed::TooManyFields);
         }
-        if self.fields.is_empty() {
-            self.fields.reserve(limits::USUAL_FIELDS);
-        }
-        let field = field(line, start)?;
+        let field = field(line, input.get(start..).unwrap_or_default(), start)?;
         self.seen.add(field.kind);
         self.fields.push(field);
         Ok(false)
+    }
+
+    fn first_line(&mut self, input: &[u8], line: Span) -> Result<(), Malformed> {
+        if line.start < line.end {
+            self.first = Some(line);
+            self.fields.reserve(limits::USUAL_FIELDS);
+            return Ok(());
+        }
+        self.empty += 1;
+        if self.empty > limits::EMPTY_LINES {
+            return Err(Malformed::RequestLine);
+        }
+        self.check_first_byte(input)
     }
 
     /// What is no token at the very beginning is no HTTP: say so before a line end has come.
@@ -199,7 +212,11 @@ impl Scanner {
         if end > limits::HEAD_BYTES { Err(Malformed::HeadTooLarge) } else { Ok(()) }
     }
 
-    fn finish(&mut self) -> Scanned {
+    fn finish(&mut self) -> Result<Scanned, Malformed> {
+        // All lines end in CR and LF; so no other CR may stand anywhere.
+        if self.controls || self.returns != self.lines {
+            return Err(Malformed::FieldValue);
+        }
         let first = self.first.unwrap_or_default();
         let start = first.start as usize;
         let scanned = std::mem::take(self);
@@ -207,13 +224,13 @@ impl Scanner {
         if start > 0 {
             shift(&mut fields, first.start);
         }
-        Scanned {
+        Ok(Scanned {
             start,
             end: scanned.line,
             fields,
             seen: scanned.seen,
             first: Span { start: 0, end: first.end - first.start },
-        }
+        })
     }
 }
 
@@ -229,16 +246,17 @@ fn shift(fields: &mut [Field], by: u32) {
 
 /// Reads one field line (without its line end) that stands at `start`, and checks all of it.
 pub(crate) fn checked_field(line: &[u8], start: usize) -> Result<Field, Malformed> {
-    let field = field(line, start)?;
+    let field = field(line, line, start)?;
     if grammar::is_text(line) { Ok(field) } else { Err(Malformed::FieldValue) }
 }
 
-/// The same, but for control bytes in the value: a head is searched for them as a whole.
-fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
+/// The same, but for control bytes in the value: a head is searched for them as a whole. `ahead` is
+/// the line with what comes behind it.
+fn field(line: &[u8], ahead: &[u8], start: usize) -> Result<Field, Malformed> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Malformed::FieldFolded);
     }
-    let name = name(line)?;
+    let name = name(line, ahead)?;
     let after = line.get(name.len() + 1..).unwrap_or_default();
     let text = grammar::trim_start(after);
     let value = start + line.len() - text.len();
@@ -252,12 +270,16 @@ fn field(line: &[u8], start: usize) -> Result<Field, Malformed> {
 }
 
 /// The name of a field line: a token with a colon right behind it.
-fn name(line: &[u8]) -> Result<&[u8], Malformed> {
-    let colon = memchr(b':', line).ok_or(Malformed::FieldName)?;
-    let name = line.get(..colon).unwrap_or_default();
-    if grammar::is_letters(name) {
+fn name<'a>(line: &'a [u8], ahead: &[u8]) -> Result<&'a [u8], Malformed> {
+    // No line end is part of a word.
+    let words = marks::words(ahead);
+    if words > 0
+        && let Some((name, [b':', ..])) = line.split_at_checked(words)
+    {
         return Ok(name);
     }
+    let colon = memchr(b':', line).ok_or(Malformed::FieldName)?;
+    let name = line.get(..colon).unwrap_or_default();
     if !grammar::is_token(name) {
         return Err(Malformed::FieldName);
     }

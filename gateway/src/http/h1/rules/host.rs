@@ -3,6 +3,7 @@ use std::net::Ipv6Addr;
 
 use super::super::limits;
 use super::super::malformed::Malformed;
+use super::super::marks;
 
 /// Checks a host with an optional port: a DNS name (underscores allowed), an IPv4 or a bracketed IPv6 address.
 pub(crate) fn check(host: &[u8]) -> Result<(), Malformed> {
@@ -36,18 +37,23 @@ fn split(host: &[u8]) -> Option<Parts<'_>> {
 
 fn is_name(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let mut before = b'.';
-    let is_part = |&byte: &u8| {
-        let label_begins = std::mem::replace(&mut before, byte) == b'.';
-        match byte {
-            b'.' => !label_begins,
-            _ => byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_',
+    name.len() <= limits::HOST_BYTES && labels(name)
+}
+
+/// Whether there is nothing but labels with one dot between two of them.
+fn labels(mut name: &[u8]) -> bool {
+    loop {
+        let mut end = marks::words(name);
+        while name.get(end) == Some(&b'_') {
+            end += 1;
+            end += marks::words(name.get(end..).unwrap_or_default());
         }
-    };
-    name.len() <= limits::HOST_BYTES
-        && name.iter().all(is_part)
-        && name.last() != Some(&b'.')
-        && !name.is_empty()
+        match name.get(end..) {
+            _ if end == 0 => return false,
+            Some([b'.', rest @ ..]) => name = rest,
+            rest => return rest.is_some_and(<[u8]>::is_empty),
+        }
+    }
 }
 
 fn is_ipv6(address: &[u8]) -> bool {

@@ -1,0 +1,109 @@
+//! Looks at many bytes at once: which of them are what.
+use wide::u8x16;
+
+/// Bytes that are marked together.
+pub(crate) const BLOCK: usize = 64;
+/// Bytes that are compared at once.
+const LANES: usize = 16;
+/// Stands where no byte is: part of no token, and no control byte.
+const NOTHING: u8 = b' ';
+
+/// What up to [`BLOCK`] bytes of a head are: bit n tells of byte n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// Line feeds.
+    pub(crate) feeds: u64,
+    /// Carriage returns.
+    pub(crate) returns: u64,
+    /// Control bytes other than these and tabs.
+    pub(crate) controls: u64,
+}
+
+impl Marks {
+    /// Of the first bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        match bytes.first_chunk() {
+            Some(block) => Self::of_block(block),
+            None => Self::of_block(&padded(bytes)),
+        }
+    }
+
+    #[inline]
+    fn of_block(block: &[u8; BLOCK]) -> Self {
+        let mut marks = Self::default();
+        for (at, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
+            let lanes = u8x16::new(*lanes);
+            let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
+            let (feed, carriage, tab) = (is(b'\n'), is(b'\r'), is(b'\t'));
+            let control = (up_to(lanes, 0x1f) & !(feed | carriage | tab)) | is(0x7f);
+            marks.feeds |= bits(feed) << (at * LANES);
+            marks.returns |= bits(carriage) << (at * LANES);
+            marks.controls |= bits(control) << (at * LANES);
+        }
+        marks
+    }
+}
+
+/// How many bytes at the beginning are letters, digits or hyphens: what names are made of.
+pub(crate) fn words(bytes: &[u8]) -> usize {
+    leading(bytes, |lanes| {
+        let letter = up_to((lanes | u8x16::splat(0x20)) - u8x16::splat(b'a'), 25);
+        let digit = up_to(lanes - u8x16::splat(b'0'), 9);
+        letter | digit | lanes.cmp_eq(u8x16::splat(b'-'))
+    })
+}
+
+/// How many bytes at the beginning are visible ASCII.
+pub(crate) fn visible(bytes: &[u8]) -> usize {
+    leading(bytes, |lanes| up_to(lanes - u8x16::splat(0x21), 0x7e - 0x21))
+}
+
+/// How many bytes at the beginning are no control bytes, or tabs.
+pub(crate) fn text(bytes: &[u8]) -> usize {
+    leading(bytes, |lanes| {
+        let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
+        let control = (up_to(lanes, 0x1f) & !is(b'\t')) | is(0x7f);
+        !control
+    })
+}
+
+/// How many bytes at the beginning are of a class.
+#[inline]
+fn leading(bytes: &[u8], class: impl Fn(u8x16) -> u8x16) -> usize {
+    let (blocks, rest) = bytes.as_chunks::<LANES>();
+    let ones = |block: [u8; LANES]| bits(class(u8x16::new(block))).trailing_ones() as usize;
+    for (at, block) in blocks.iter().enumerate() {
+        let here = ones(*block);
+        if here < LANES {
+            return at * LANES + here;
+        }
+    }
+    // Where nothing is, a class may hold.
+    blocks.len() * LANES + ones(padded(rest)).min(rest.len())
+}
+
+/// Fewer bytes than are looked at, with nothing behind them.
+#[inline]
+fn padded<const COUNT: usize>(bytes: &[u8]) -> [u8; COUNT] {
+    let mut padded = [NOTHING; COUNT];
+    if let Some(room) = padded.get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+    padded
+}
+
+/// Which lanes are `most` at most.
+#[inline]
+fn up_to(lanes: u8x16, most: u8) -> u8x16 {
+    lanes.min(u8x16::splat(most)).cmp_eq(lanes)
+}
+
+/// One bit for each lane.
+#[inline]
+#[expect(clippy::cast_sign_loss, reason = "16 bits of 32 are in use")]
+fn bits(lanes: u8x16) -> u64 {
+    u64::from(lanes.move_mask() as u32)
+}
+
+#[cfg(test)]
+mod tests;
