@@ -31,7 +31,7 @@ impl<'a> Change<'a> {
         match self {
             Self::Add(..) => false,
             Self::Remove(own) | Self::Set(own, _) | Self::Own(own, _) => {
-                own.len() == name.len() && name.eq_ignore_ascii_case(own.as_bytes())
+                grammar::same(own.as_bytes(), name)
             }
         }
     }
@@ -78,16 +78,17 @@ pub fn write_request(
     changes: &[Change<'_>],
     out: &mut Vec<u8>,
 ) -> Result<Encoder, Malformed> {
-    check(changes)?;
+    let changes = Changes::of(changes)?;
+    let (method, own_target) = head.asked_for();
     let target = match target {
-        Some(target) => origin_form(head.method(), target)?,
-        None => head.target(),
+        Some(target) => origin_form(method, target.as_bytes())?,
+        None => own_target,
     };
-    out.extend_from_slice(head.method().as_bytes());
+    out.extend_from_slice(method);
     out.push(b' ');
-    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let host = set_host(changes)?;
+    let host = changes.host()?;
     if let Some(host) = host {
         line(b"host", host, out);
     }
@@ -96,16 +97,16 @@ pub fn write_request(
         is_left_out(&head.block, field, name, head.nominates)
             || (host.is_some() && field.kind == Kind::Host)
             || (old_expect && field.kind == Kind::Expect)
-            || (field.kind != Kind::Host && is_changed(changes, field, name))
+            || (field.kind != Kind::Host && changes.drop(field, name))
     });
-    append(changes, out);
+    changes.append(out);
     end_request(head, out);
     Ok(Encoder::of_request(head.body()))
 }
 
 /// A target of the gateway's own making; that of a head has been judged.
-fn origin_form<'a>(method: &str, target: &'a str) -> Result<&'a str, Malformed> {
-    match super::rules::form(method.as_bytes(), target.as_bytes())? {
+fn origin_form<'a>(method: &[u8], target: &'a [u8]) -> Result<&'a [u8], Malformed> {
+    match super::rules::form(method, target)? {
         super::rules::Form::Absolute { .. } => Err(Malformed::Target),
         _ => Ok(target),
     }
@@ -139,15 +140,15 @@ pub fn write_response(
     changes: &[Change<'_>],
     out: &mut Vec<u8>,
 ) -> Result<Encoder, Malformed> {
-    check(changes)?;
+    let changes = Changes::of(changes)?;
     status_line(head, out);
     let no_length = head.status() == 204 || head.status() < 200;
     copy_lines(&head.block, out, |field, name| {
         is_left_out(&head.block, field, name, head.nominates)
             || (no_length && field.kind == Kind::ContentLength)
-            || is_changed(changes, field, name)
+            || changes.drop(field, name)
     });
-    append(changes, out);
+    changes.append(out);
     let encoder = response_encoder(head, to);
     if head.status() == 101 {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
@@ -197,43 +198,74 @@ fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn check(changes: &[Change<'_>]) -> Result<(), Malformed> {
-    changes.iter().try_for_each(Change::check)
+/// Changes that can be written, and what tells most lines from those that they drop.
+struct Changes<'a> {
+    all: &'a [Change<'a>],
+    /// The marks of all names.
+    marks: u64,
+    /// Of those by which a filter may replace what was written before.
+    replacing: u64,
 }
 
-/// The last `Set` of `host`, checked like a client's.
-fn set_host<'a>(changes: &[Change<'a>]) -> Result<Option<&'a [u8]>, Malformed> {
-    let host = changes.iter().rev().find_map(|change| match change {
-        Change::Set(name, value) if name.eq_ignore_ascii_case("host") => Some(*value),
-        _ => None,
-    });
-    if let Some(host) = host {
-        super::rules::check_host(host)?;
-    }
-    Ok(host)
-}
-
-fn append(changes: &[Change<'_>], out: &mut Vec<u8>) {
-    for (at, change) in changes.iter().enumerate() {
-        let later = changes.get(at + 1..).unwrap_or_default();
-        let is_replaced = |name: &str| later.iter().any(|next| next.drops(name.as_bytes()));
-        match change {
-            Change::Own(name, value) if !is_replaced(name) => line(name.as_bytes(), value, out),
-            Change::Add(name, value) | Change::Set(name, value)
-                if !(is_replaced(name)
-                    || change.is_void()
-                    || name.eq_ignore_ascii_case("host")) =>
-            {
-                line(name.as_bytes(), grammar::trim(value), out);
+impl<'a> Changes<'a> {
+    fn of(all: &'a [Change<'a>]) -> Result<Self, Malformed> {
+        let (mut marks, mut replacing) = (0, 0);
+        for change in all {
+            change.check()?;
+            let mark = mark(change.name().as_bytes());
+            marks |= mark;
+            if matches!(change, Change::Set(..) | Change::Remove(_)) {
+                replacing |= mark;
             }
-            _ => {}
+        }
+        Ok(Self { all, marks, replacing })
+    }
+
+    /// The last `Set` of `host`, checked like a client's.
+    fn host(&self) -> Result<Option<&'a [u8]>, Malformed> {
+        let host = self.all.iter().rev().find_map(|change| match change {
+            Change::Set(name, value) if name.eq_ignore_ascii_case("host") => Some(*value),
+            _ => None,
+        });
+        if let Some(host) = host {
+            super::rules::check_host(host)?;
+        }
+        Ok(host)
+    }
+
+    /// Whether a line is taken away; the length is not in the reach of changes.
+    fn drop(&self, field: &Field, name: &[u8]) -> bool {
+        self.marks & mark(name) != 0
+            && field.kind != Kind::ContentLength
+            && self.all.iter().any(|change| change.drops(name))
+    }
+
+    fn append(&self, out: &mut Vec<u8>) {
+        for (at, change) in self.all.iter().enumerate() {
+            let later = self.all.get(at + 1..).unwrap_or_default();
+            let is_replaced = |name: &str| {
+                self.replacing & mark(name.as_bytes()) != 0
+                    && later.iter().any(|next| next.drops(name.as_bytes()))
+            };
+            match change {
+                Change::Own(name, value) if !is_replaced(name) => line(name.as_bytes(), value, out),
+                Change::Add(name, value) | Change::Set(name, value)
+                    if !(is_replaced(name)
+                        || change.is_void()
+                        || name.eq_ignore_ascii_case("host")) =>
+                {
+                    line(name.as_bytes(), grammar::trim(value), out);
+                }
+                _ => {}
+            }
         }
     }
 }
 
-/// Whether a change takes the line away; the length is not in its reach.
-fn is_changed(changes: &[Change<'_>], field: &Field, name: &[u8]) -> bool {
-    field.kind != Kind::ContentLength && changes.iter().any(|change| change.drops(name))
+/// Of 64 marks, the one of a name in any case: by its length and its last letter.
+fn mark(name: &[u8]) -> u64 {
+    let last = name.last().map_or(0, |last| usize::from(last | 0x20));
+    1 << ((name.len() * 7 + last) % 64)
 }
 
 fn is_left_out(block: &super::head::Block, field: &Field, name: &[u8], nominates: bool) -> bool {
