@@ -8,9 +8,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::limits;
 
-/// Buffers of one thread.
-type Spare = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
-
 thread_local! {
     /// Receive buffers that no connection needs at the moment; all have `READ_BYTES`.
     static READ: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -47,24 +44,41 @@ impl<R: AsyncRead + Unpin> Input<R> {
         if self.ended || self.is_full() {
             return Poll::Ready(Ok(0));
         }
+        if self.start == self.end {
+            return self.poll_first(cx);
+        }
         self.make_room();
         let mut room = ReadBuf::new(self.buffer.get_mut(self.end..).unwrap_or_default());
-        let polled = Pin::new(&mut self.io).poll_read(cx, &mut room);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut room))?;
         let count = room.filled().len();
-        match polled {
-            Poll::Pending => {
-                self.give_back();
-                Poll::Pending
+        self.end += count;
+        self.ended = count == 0;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Reads while nothing is there. A buffer that is spare becomes this connection's only when
+    /// something has come: most reads find nothing.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        (self.start, self.end) = (0, 0);
+        READ.with_borrow_mut(|spare| {
+            let read = std::mem::take(&mut self.buffer);
+            if read.len() == limits::READ_BYTES {
+                keep(spare, read);
             }
-            Poll::Ready(result) => {
-                self.end += count;
-                self.ended = count == 0;
-                if count == 0 {
-                    self.give_back();
-                }
-                Poll::Ready(result.map(|()| count))
+            if spare.is_empty() {
+                spare.push(vec![0; limits::READ_BYTES]);
             }
-        }
+            let Some(buffer) = spare.last_mut() else { return Poll::Ready(Ok(0)) };
+            let mut room = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut room))?;
+            self.end = room.filled().len();
+            if self.end == 0 {
+                self.ended = true;
+            } else {
+                self.buffer = spare.pop().unwrap_or_default();
+            }
+            Poll::Ready(Ok(self.end))
+        })
     }
 
     /// Whether nothing more fits.
@@ -78,13 +92,6 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     fn make_room(&mut self) {
-        if self.buffer.is_empty() {
-            let spare = READ.with_borrow_mut(Vec::pop);
-            self.buffer = spare.unwrap_or_else(|| vec![0; limits::READ_BYTES]);
-        }
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
         if self.end < self.buffer.len() {
             return;
         }
@@ -93,18 +100,6 @@ impl<R: AsyncRead + Unpin> Input<R> {
             (self.start, self.end) = (0, self.end - self.start);
         } else {
             self.buffer.resize((self.end * 2).min(limits::INPUT_BYTES), 0);
-        }
-    }
-
-    /// Lets go of an empty buffer.
-    fn give_back(&mut self) {
-        if self.start < self.end {
-            return;
-        }
-        (self.start, self.end) = (0, 0);
-        let buffer = std::mem::take(&mut self.buffer);
-        if buffer.len() == limits::READ_BYTES {
-            keep(&READ, buffer);
         }
     }
 }
@@ -150,7 +145,7 @@ impl<W: AsyncWrite + Unpin> Output<W> {
         self.buffer.clear();
         let buffer = std::mem::take(&mut self.buffer);
         if (limits::WRITE_BYTES..=2 * limits::WRITE_BYTES).contains(&buffer.capacity()) {
-            keep(&WRITE, buffer);
+            WRITE.with_borrow_mut(|spare| keep(spare, buffer));
         }
         Pin::new(&mut self.io).poll_flush(cx)
     }
@@ -177,12 +172,11 @@ impl<W: AsyncWrite + Unpin> Output<W> {
     }
 }
 
-fn keep(spare: &'static Spare, buffer: Vec<u8>) {
-    spare.with_borrow_mut(|spare| {
-        if spare.len() < limits::SPARE_BUFFERS {
-            spare.push(buffer);
-        }
-    });
+/// Keeps a buffer for the next connection.
+fn keep(spare: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
+    if spare.len() < limits::SPARE_BUFFERS {
+        spare.push(buffer);
+    }
 }
 
 #[cfg(test)]
