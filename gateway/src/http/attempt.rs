@@ -97,9 +97,9 @@ where
     let over = Over { proxy, request, attempt: &*attempt, chosen: &chosen, now };
     // What most requests do not need is boxed, so that it makes no request larger.
     let result = if attempt.http2 {
-        Box::pin(over.http2(sides, &changes, &exchange, (prepared, progress))).await
+        Box::pin(over.http2(sides, changes, &exchange, (prepared, progress))).await
     } else {
-        over.http1(sides, &changes, &exchange, (prepared, record, progress)).await
+        over.http1(sides, changes, &exchange, (prepared, record, progress)).await
     };
     if let Some(after) = progress.head_after() {
         chosen.answered(after, now + after);
@@ -237,7 +237,7 @@ impl Over<'_> {
 
     async fn connect(&self, prepared: &Prepared<'_>) -> Result<(Connection, Origin), Failed> {
         let reach = &self.chosen.endpoint.reach;
-        let hello = Hello { request_id: Some(prepared.id.as_str().into()) };
+        let hello = Hello { request_id: Some(prepared.ids.id.as_str().into()) };
         let worker = &self.request.call.worker;
         let connected = upstream::connect(worker, self.attempt.snapshot, reach, &hello).await;
         let connected = connected.map(|connection| {

@@ -12,8 +12,8 @@ use crate::telemetry::{RequestId, TraceParent};
 const ORIGIN_FIELDS: [&[u8]; 3] = [b"forwarded", b"x-real-ip", b"via"];
 /// Families of the same.
 const ORIGIN_PREFIXES: [&[u8]; 2] = [b"x-forwarded-", b"x-spanway-"];
-/// Changes that every request at an ingress gets.
-const OWN_CHANGES: usize = 6;
+/// Changes for which room is made at once: our own six at an ingress, and some of a filter.
+const USUAL_CHANGES: usize = 12;
 
 /// Who sends the requests of a connection, as far as the next hop is told.
 #[derive(Clone, Debug)]
@@ -45,69 +45,66 @@ impl Origin {
     }
 }
 
-/// Values that the changes of one request borrow.
+/// What names a request and its trace.
 #[derive(Debug)]
-pub(crate) struct Prepared<'a> {
+pub(crate) struct Ids {
     /// Names the request.
     pub(crate) id: RequestId,
     /// Its trace.
     pub(crate) trace: TraceParent,
     traceparent: [u8; TraceParent::TEXT_BYTES],
-    origin: &'a Origin,
-    /// `Host` as it came.
-    host: &'a str,
-    stale: Vec<&'a str>,
-    filters: Vec<&'a HeaderChange>,
 }
 
-impl<'a> Prepared<'a> {
-    /// Gathers what changes; `chance` makes ids.
-    pub(crate) fn new(
-        head: &'a RequestHead,
-        origin: &'a Origin,
-        chance: &mut impl FnMut() -> u64,
-    ) -> Self {
+impl Ids {
+    /// What the client sent, or new ones, made of `chance`.
+    pub(crate) fn of(head: &RequestHead, chance: &mut impl FnMut() -> u64) -> Self {
         let sent = head.header("traceparent").and_then(TraceParent::parse);
         let trace = TraceParent::next(sent.as_ref(), chance);
-        let stale = match origin {
-            Origin::Inside => Vec::new(),
-            Origin::Outside { .. } => stale(head),
-        };
         Self {
             id: RequestId::take_or_make(head.header("x-request-id"), chance),
             traceparent: trace.text(),
             trace,
-            origin,
-            host: head.host(),
-            stale,
-            filters: Vec::new(),
         }
+    }
+}
+
+/// What changes of one request.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    /// Its names.
+    pub(crate) ids: &'a Ids,
+    /// Our own fields first, so that a filter has the last word on all others.
+    changes: Vec<Change<'a>>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Gathers our own changes.
+    pub(crate) fn new(head: &'a RequestHead, origin: &'a Origin, ids: &'a Ids) -> Self {
+        let mut changes = Vec::with_capacity(USUAL_CHANGES);
+        changes.push(Change::Own("x-request-id", ids.id.as_bytes()));
+        changes.push(Change::Own("traceparent", &ids.traceparent));
+        if let Origin::Outside { client, proto, port } = origin {
+            changes.extend(stale(head).map(Change::Remove));
+            changes.push(Change::Own("x-forwarded-for", client.as_bytes()));
+            changes.push(Change::Own("x-forwarded-proto", proto.as_bytes()));
+            changes.push(Change::Own("x-forwarded-host", head.host_bytes()));
+            changes.push(Change::Own("x-forwarded-port", port.as_bytes()));
+        }
+        Self { ids, changes }
     }
 
     /// Adds the request filters of a rule or a backend.
     pub(crate) fn filter(&mut self, filters: &'a [Filter]) {
-        self.filters.extend(filters.iter().filter_map(|filter| match filter {
-            Filter::RequestHeaders(change) => Some(&**change),
-            Filter::ResponseHeaders(_) => None,
-        }));
+        for filter in filters {
+            if let Filter::RequestHeaders(change) = filter {
+                push(change, &mut self.changes);
+            }
+        }
     }
 
-    /// The changes in order: our own fields first, so that a filter has the last word on all others.
-    pub(crate) fn changes(&self) -> Vec<Change<'_>> {
-        let mut changes = Vec::with_capacity(OWN_CHANGES + self.stale.len());
-        changes.extend(self.stale.iter().map(|name| Change::Remove(name)));
-        changes.push(Change::Own("x-request-id", self.id.as_str().as_bytes()));
-        changes.push(Change::Own("traceparent", &self.traceparent));
-        if let Origin::Outside { client, proto, port } = self.origin {
-            changes.push(Change::Own("x-forwarded-for", client.as_bytes()));
-            changes.push(Change::Own("x-forwarded-proto", proto.as_bytes()));
-            changes.push(Change::Own("x-forwarded-host", self.host.as_bytes()));
-            changes.push(Change::Own("x-forwarded-port", port.as_bytes()));
-        }
-        for change in &self.filters {
-            push(change, &mut changes);
-        }
-        changes
+    /// The changes in order.
+    pub(crate) fn changes(&self) -> &[Change<'a>] {
+        &self.changes
     }
 }
 
@@ -129,10 +126,10 @@ fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
 }
 
 /// The names of fields that only the gateway may send on.
-fn stale(head: &RequestHead) -> Vec<&str> {
+fn stale(head: &RequestHead) -> impl Iterator<Item = &str> {
     // A token is ASCII.
     let text = |name| std::str::from_utf8(name).unwrap_or_default();
-    head.names().filter(|name| is_of_origin(name)).map(text).collect()
+    head.names().filter(|name| is_of_origin(name)).map(text)
 }
 
 fn is_of_origin(name: &[u8]) -> bool {

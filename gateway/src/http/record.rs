@@ -7,7 +7,7 @@ use discovery::endpoint::{Endpoint, Reach};
 use super::attempt::Switched;
 use super::failure::Failure;
 use super::forward::Progress;
-use super::prepare::Prepared;
+use super::prepare::Ids;
 use super::proxy::Proxy;
 use super::route::Found;
 use super::serve::Request;
@@ -61,7 +61,7 @@ impl<'a> Record<'a> {
     }
 
     /// Counts and logs the request.
-    pub(crate) fn end(&self, proxy: &Proxy, prepared: &Prepared<'_>, progress: &Progress) {
+    pub(crate) fn end(&self, proxy: &Proxy, ids: &Ids, progress: &Progress) {
         let ended = self.ended.unwrap_or_else(Instant::now);
         let took = ended.saturating_duration_since(self.request.began);
         let (status, own_bytes) = self.own.unwrap_or_default();
@@ -84,22 +84,22 @@ impl<'a> Record<'a> {
         self.request.call.worker.tally().count(&labels, took);
         if proxy.log.is_on() {
             let bytes = (progress.sent(), progress.received() + own_bytes);
-            proxy.log.write(self.entry(&labels, prepared, took, bytes));
+            proxy.log.write(self.entry(&labels, ids, took, bytes));
         }
     }
 
     fn entry(
         &self,
         labels: &RequestLabels<'_>,
-        prepared: &Prepared<'_>,
+        ids: &Ids,
         took: Duration,
         (bytes_in, bytes_out): (u64, u64),
     ) -> Entry {
         let Request { call, head, .. } = self.request;
         Entry {
             ts: jiff::Timestamp::now().to_string(),
-            request_id: prepared.id.as_str().to_owned(),
-            trace_id: prepared.trace.trace_id_text(),
+            request_id: ids.id.as_str().to_owned(),
+            trace_id: ids.trace.trace_id_text(),
             method: head.method().to_owned(),
             authority: head.host().to_owned(),
             path: head.path().to_owned(),

@@ -115,6 +115,7 @@ fn find_mirrored<'a>(mirrored: &'a MirroredPort, head: &RequestHead) -> Result<F
 pub(crate) struct Asked<'a> {
     head: &'a RequestHead,
     host: std::borrow::Cow<'a, str>,
+    path: &'a str,
 }
 
 impl<'a> Asked<'a> {
@@ -123,7 +124,7 @@ impl<'a> Asked<'a> {
         let host = head.host_name();
         let is_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
         let host = if is_upper { host.to_ascii_lowercase().into() } else { host.into() };
-        Self { head, host }
+        Self { head, host, path: head.path() }
     }
 }
 
@@ -133,7 +134,7 @@ impl config::table::Request for Asked<'_> {
     }
 
     fn path(&self) -> &str {
-        self.head.path()
+        self.path
     }
 
     fn query(&self) -> Option<&str> {

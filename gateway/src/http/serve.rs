@@ -9,7 +9,7 @@ use super::attempt::{self, Attempt, Switched};
 use super::failure::Failure;
 use super::forward::{Answered, Progress};
 use super::h1::{ReplyTo, RequestHead, ResponseHead};
-use super::prepare::{Origin, Prepared, error_body};
+use super::prepare::{Ids, Origin, Prepared, error_body};
 use super::proxy::Proxy;
 use super::record::Record;
 use super::route::{Found, find};
@@ -77,7 +77,8 @@ where
     let request = Request { leaving, ..request };
     let found = find(&snapshot, request.call, request.head);
     let mut record = Record::new(request, found.as_ref().ok());
-    let mut prepared = Prepared::new(request.head, request.origin, &mut chance::next);
+    let ids = Ids::of(request.head, &mut chance::next);
+    let mut prepared = Prepared::new(request.head, request.origin, &ids);
     let progress = Progress::default();
     let result = match &found {
         Err(failure) => Err(*failure),
@@ -93,8 +94,8 @@ where
             }
         }
     };
-    let served = finish(&mut sides, result, &progress, &prepared, &mut record).await;
-    record.end(proxy, &prepared, &progress);
+    let served = finish(&mut sides, result, &progress, &ids, &mut record).await;
+    record.end(proxy, &ids, &progress);
     served
 }
 
@@ -160,7 +161,7 @@ async fn finish<B, A>(
     sides: &mut Sides<'_, B, A>,
     result: Result<Answered, Failure>,
     progress: &Progress,
-    prepared: &Prepared<'_>,
+    ids: &Ids,
     record: &mut Record<'_>,
 ) -> Served
 where
@@ -179,7 +180,7 @@ where
             if progress.status().is_some() || failure == Failure::ClientGone {
                 return Served::BreakOff;
             }
-            respond(sides, failure, prepared, record).await
+            respond(sides, failure, ids, record).await
         }
     }
 }
@@ -188,18 +189,18 @@ where
 async fn respond<B, A>(
     sides: &mut Sides<'_, B, A>,
     failure: Failure,
-    prepared: &Prepared<'_>,
+    ids: &Ids,
     record: &mut Record<'_>,
 ) -> Served
 where
     B: Source,
     A: AnswerSink,
 {
-    let body = error_body(failure.code(), &prepared.id);
+    let body = error_body(failure.code(), &ids.id);
     let fields: [(&str, &[u8]); 3] = [
         ("content-type", b"text/plain"),
         ("x-spanway-error", failure.code().as_bytes()),
-        ("x-request-id", prepared.id.as_str().as_bytes()),
+        ("x-request-id", ids.id.as_bytes()),
     ];
     let Ok(head) = ResponseHead::local(failure.status(), fields, body.len()) else {
         return Served::BreakOff;

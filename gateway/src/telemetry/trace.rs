@@ -29,9 +29,13 @@ impl RequestId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        let text = self.text.get(..self.length).unwrap_or_default();
         // Only ASCII is harmless.
-        std::str::from_utf8(text).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The same as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -88,9 +92,9 @@ impl TraceParent {
     pub fn text(&self) -> [u8; Self::TEXT_BYTES] {
         let trace = digits::<32>(self.trace_id);
         let parent = digits::<16>(self.parent_id.into());
-        let flags = digits::<2>(self.flags.into());
+        let [.., high, low] = eight_digits(self.flags.into());
         let mut text = [b'-'; Self::TEXT_BYTES];
-        let parts = [(0, &b"00"[..]), (3, &trace), (36, &parent), (53, &flags)];
+        let parts = [(0, &b"00"[..]), (3, &trace), (36, &parent), (53, &[high, low])];
         for (at, part) in parts {
             if let Some(to) = text.get_mut(at..at + part.len()) {
                 to.copy_from_slice(part);
@@ -110,16 +114,28 @@ fn wide(chance: &mut impl FnMut() -> u64) -> u128 {
     u128::from(chance()) << 64 | u128::from(chance())
 }
 
-/// The last `N` hexadecimal digits: `format!` takes ten times as long, several times a request.
+/// The last `N` hexadecimal digits, a multiple of eight: `format!` takes ten times as long, several
+/// times a request.
 fn digits<const N: usize>(number: u128) -> [u8; N] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |byte: u8| DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
     let mut text = [b'0'; N];
-    let (pairs, _) = text.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().rev().zip(number.to_le_bytes()) {
-        *pair = [digit(byte >> 4), digit(byte)];
+    let mut rest = number;
+    for eight in text.as_chunks_mut::<8>().0.iter_mut().rev() {
+        *eight = eight_digits(rest);
+        rest >>= 32;
     }
     text
+}
+
+/// The last eight: each half byte moves into a byte of its own, where all become digits at once.
+fn eight_digits(number: u128) -> [u8; 8] {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    let number = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let apart = (number & 0xffff) << 32 | (number & 0xffff_0000) >> 16;
+    let apart = (apart & 0x0000_ff00_0000_ff00) >> 8 | (apart & 0x0000_00ff_0000_00ff) << 16;
+    let apart = (apart & 0x00f0_00f0_00f0_00f0) >> 4 | (apart & 0x000f_000f_000f_000f) << 8;
+    let letters = (apart + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    let beyond_nine = u64::from(b'a' - b'9' - 1);
+    (apart + 0x3030_3030_3030_3030 + letters * beyond_nine).to_le_bytes()
 }
 
 fn hex(text: &str, digits: usize) -> Option<u128> {

@@ -41,14 +41,20 @@ fn outside(tls: bool) -> Origin {
     Origin::Outside { client: CLIENT.to_string(), proto, port: "443".into() }
 }
 
-fn prepared<'a>(head: &'a RequestHead, origin: &'a Origin) -> Prepared<'a> {
-    Prepared::new(head, origin, &mut || 7)
+/// The lines that the next hop gets, lower case.
+fn sent(head: &RequestHead, origin: &Origin) -> Vec<String> {
+    sent_through(head, origin, &[])
 }
 
-/// The lines that the next hop gets, lower case.
-fn sent(head: &RequestHead, prepared: &Prepared<'_>) -> Vec<String> {
+/// The same behind filters.
+fn sent_through(head: &RequestHead, origin: &Origin, filters: &[&[Filter]]) -> Vec<String> {
+    let ids = Ids::of(head, &mut || 7);
+    let mut prepared = Prepared::new(head, origin, &ids);
+    for filters in filters {
+        prepared.filter(filters);
+    }
     let mut out = Vec::new();
-    edit::write_request(head, None, &prepared.changes(), &mut out).unwrap();
+    edit::write_request(head, None, prepared.changes(), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap().to_ascii_lowercase();
     text.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
@@ -70,7 +76,7 @@ fn change(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Arc<He
 fn no_claim_of_a_client_survives_an_ingress() {
     for claim in CLAIMS {
         let head = head(&[claim]);
-        let lines = sent(&head, &prepared(&head, &outside(true)));
+        let lines = sent(&head, &outside(true));
         let claimed = claim.1.to_ascii_lowercase();
         assert!(!lines.iter().any(|line| line.ends_with(&format!(": {claimed}"))), "{claim:?}");
     }
@@ -79,7 +85,7 @@ fn no_claim_of_a_client_survives_an_ingress() {
 #[test]
 fn at_an_ingress_the_origin_is_the_gateways_own_word_and_stands_once() {
     let head = head(&CLAIMS);
-    let lines = sent(&head, &prepared(&head, &outside(true)));
+    let lines = sent(&head, &outside(true));
     assert_eq!(values(&lines, "x-forwarded-for"), ["192.0.2.7"]);
     assert_eq!(values(&lines, "x-forwarded-proto"), ["https"]);
     assert_eq!(values(&lines, "x-forwarded-host"), ["shop.example.com"]);
@@ -92,7 +98,7 @@ fn at_an_ingress_the_origin_is_the_gateways_own_word_and_stands_once() {
 #[test]
 fn without_tls_the_origin_says_http() {
     let head = head(&[]);
-    let lines = sent(&head, &prepared(&head, &outside(false)));
+    let lines = sent(&head, &outside(false));
     assert_eq!(values(&lines, "x-forwarded-proto"), ["http"]);
 }
 
@@ -109,14 +115,14 @@ fn a_client_with_a_mapped_address_is_named_by_its_own() {
         version: Version::Http1,
     };
     let (head, origin) = (head(&[]), Origin::of(&call));
-    let lines = sent(&head, &prepared(&head, &origin));
+    let lines = sent(&head, &origin);
     assert_eq!(values(&lines, "x-forwarded-for"), ["192.0.2.7"]);
 }
 
 #[test]
 fn inside_every_claim_stays_as_it_is() {
     let head = head(&CLAIMS);
-    let lines = sent(&head, &prepared(&head, &Origin::Inside));
+    let lines = sent(&head, &Origin::Inside);
     for (name, value) in CLAIMS {
         let line = format!("{name}: {value}").to_ascii_lowercase();
         assert!(lines.contains(&line), "{line}");
@@ -131,7 +137,7 @@ fn inside_every_claim_stays_as_it_is() {
 fn a_request_has_one_id_and_one_trace_whatever_came() {
     for origin in [outside(true), Origin::Inside] {
         let head = head(&[("x-request-id", "abc"), ("x-request-id", "def"), ("traceparent", "?")]);
-        let lines = sent(&head, &prepared(&head, &origin));
+        let lines = sent(&head, &origin);
         assert_eq!(values(&lines, "x-request-id").len(), 1, "{lines:?}");
         assert_eq!(values(&lines, "traceparent").len(), 1, "{lines:?}");
         assert_ne!(values(&lines, "traceparent"), ["?"]);
@@ -142,16 +148,13 @@ fn a_request_has_one_id_and_one_trace_whatever_came() {
 fn filters_have_the_last_word_in_their_order() {
     let head = head(&[("x-a", "1"), ("x-gone", "1")]);
     let origin = outside(true);
-    let mut prepared = prepared(&head, &origin);
     let set = change(&[("x-a", "2"), ("x-forwarded-proto", "told")], &[], &["x-gone"]);
     let of_rule = [Filter::RequestHeaders(set)];
     let of_backend = [
         Filter::RequestHeaders(change(&[], &[("x-b", "3")], &[])),
         Filter::ResponseHeaders(change(&[("x-a", "never")], &[], &[])),
     ];
-    prepared.filter(&of_rule);
-    prepared.filter(&of_backend);
-    let lines = sent(&head, &prepared);
+    let lines = sent_through(&head, &origin, &[&of_rule, &of_backend]);
     assert_eq!(values(&lines, "x-a"), ["2"]);
     assert_eq!(values(&lines, "x-b"), ["3"]);
     assert_eq!(values(&lines, "x-forwarded-proto"), ["told"]);
