@@ -81,10 +81,12 @@ impl<'a> Prepared<'a> {
     /// Gathers our own changes.
     pub(crate) fn new(head: &'a RequestHead, origin: &'a Origin, ids: &'a Ids) -> Self {
         let mut changes = Vec::with_capacity(USUAL_CHANGES);
+        if let Origin::Outside { .. } = origin {
+            changes.extend(stale(head).map(Change::Remove));
+        }
         changes.push(Change::Own("x-request-id", ids.id.as_bytes()));
         changes.push(Change::Own("traceparent", &ids.traceparent));
         if let Origin::Outside { client, proto, port } = origin {
-            changes.extend(stale(head).map(Change::Remove));
             changes.push(Change::Own("x-forwarded-for", client.as_bytes()));
             changes.push(Change::Own("x-forwarded-proto", proto.as_bytes()));
             changes.push(Change::Own("x-forwarded-host", head.host_bytes()));

@@ -201,24 +201,23 @@ fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
 /// Changes that can be written, and what tells most lines from those that they drop.
 struct Changes<'a> {
     all: &'a [Change<'a>],
-    /// The marks of all names.
-    marks: u64,
-    /// Of those by which a filter may replace what was written before.
-    replacing: u64,
+    /// Where those begin that may replace what the gateway itself writes.
+    filters: usize,
+    /// The letters that their names begin with.
+    letters: u32,
 }
 
 impl<'a> Changes<'a> {
     fn of(all: &'a [Change<'a>]) -> Result<Self, Malformed> {
-        let (mut marks, mut replacing) = (0, 0);
-        for change in all {
+        let (mut filters, mut letters) = (0, 0);
+        for (at, change) in all.iter().enumerate() {
             change.check()?;
-            let mark = mark(change.name().as_bytes());
-            marks |= mark;
-            if matches!(change, Change::Set(..) | Change::Remove(_)) {
-                replacing |= mark;
+            letters |= letter(change.name().as_bytes());
+            if matches!(change, Change::Own(..)) {
+                filters = at + 1;
             }
         }
-        Ok(Self { all, marks, replacing })
+        Ok(Self { all, filters, letters })
     }
 
     /// The last `Set` of `host`, checked like a client's.
@@ -235,22 +234,20 @@ impl<'a> Changes<'a> {
 
     /// Whether a line is taken away; the length is not in the reach of changes.
     fn drop(&self, field: &Field, name: &[u8]) -> bool {
-        self.marks & mark(name) != 0
+        self.letters & letter(name) != 0
             && field.kind != Kind::ContentLength
             && self.all.iter().any(|change| change.drops(name))
     }
 
     fn append(&self, out: &mut Vec<u8>) {
         for (at, change) in self.all.iter().enumerate() {
-            let later = self.all.get(at + 1..).unwrap_or_default();
-            let is_replaced = |name: &str| {
-                self.replacing & mark(name.as_bytes()) != 0
-                    && later.iter().any(|next| next.drops(name.as_bytes()))
-            };
             match change {
-                Change::Own(name, value) if !is_replaced(name) => line(name.as_bytes(), value, out),
+                // No two of these have the same name.
+                Change::Own(name, value) if !self.is_replaced(name, self.filters) => {
+                    line(name.as_bytes(), value, out);
+                }
                 Change::Add(name, value) | Change::Set(name, value)
-                    if !(is_replaced(name)
+                    if !(self.is_replaced(name, at + 1)
                         || change.is_void()
                         || name.eq_ignore_ascii_case("host")) =>
                 {
@@ -260,12 +257,17 @@ impl<'a> Changes<'a> {
             }
         }
     }
+
+    /// Whether one of the changes from there on drops such a line.
+    fn is_replaced(&self, name: &str, from: usize) -> bool {
+        let later = self.all.get(from..).unwrap_or_default();
+        later.iter().any(|next| next.drops(name.as_bytes()))
+    }
 }
 
-/// Of 64 marks, the one of a name in any case: by its length and its last letter.
-fn mark(name: &[u8]) -> u64 {
-    let last = name.last().map_or(0, |last| usize::from(last | 0x20));
-    1 << ((name.len() * 7 + last) % 64)
+/// A bit for the first letter of a name, in any case.
+fn letter(name: &[u8]) -> u32 {
+    name.first().map_or(0, |first| 1 << (first & 31))
 }
 
 fn is_left_out(block: &super::head::Block, field: &Field, name: &[u8], nominates: bool) -> bool {

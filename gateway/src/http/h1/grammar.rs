@@ -84,10 +84,13 @@ pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
 }
 
-/// Whether two names are the same, without regard to case; nearly all are written in the same.
+/// Whether two names are the same, without regard to case. Nearly all that are have the same case,
+/// too, and of those that only begin alike most end differently.
 #[inline]
 pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && (one == other || one.eq_ignore_ascii_case(other))
+    let last = |name: &[u8]| name.last().map(u8::to_ascii_lowercase);
+    one.len() == other.len()
+        && (one == other || (last(one) == last(other) && one.eq_ignore_ascii_case(other)))
 }
 
 /// Whether the prefix stands there, without regard to case.

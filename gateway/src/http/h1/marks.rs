@@ -46,10 +46,14 @@ impl Marks {
 
 /// How many bytes at the beginning are letters, digits or hyphens: what names are made of.
 pub(crate) fn words(bytes: &[u8]) -> usize {
+    leading(bytes, |lanes| alphanumeric(lanes) | lanes.cmp_eq(u8x16::splat(b'-')))
+}
+
+/// How many bytes at the beginning are those or dots or underscores: what hosts are made of.
+pub(crate) fn host(bytes: &[u8]) -> usize {
     leading(bytes, |lanes| {
-        let letter = up_to((lanes | u8x16::splat(0x20)) - u8x16::splat(b'a'), 25);
-        let digit = up_to(lanes - u8x16::splat(b'0'), 9);
-        letter | digit | lanes.cmp_eq(u8x16::splat(b'-'))
+        let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
+        alphanumeric(lanes) | is(b'-') | is(b'.') | is(b'_')
     })
 }
 
@@ -90,6 +94,13 @@ fn padded<const COUNT: usize>(bytes: &[u8]) -> [u8; COUNT] {
         room.copy_from_slice(bytes);
     }
     padded
+}
+
+/// Which lanes are letters or digits.
+#[inline]
+fn alphanumeric(lanes: u8x16) -> u8x16 {
+    let letter = up_to((lanes | u8x16::splat(0x20)) - u8x16::splat(b'a'), 25);
+    letter | up_to(lanes - u8x16::splat(b'0'), 9)
 }
 
 /// Which lanes are `most` at most.

@@ -106,12 +106,10 @@ pub(crate) struct Scanner {
     /// Up to here all bytes were looked at.
     searched: usize,
     empty: u8,
-    /// Line ends so far.
-    lines: u32,
-    /// Carriage returns so far.
-    returns: u32,
-    /// Whether a control byte stands somewhere.
-    controls: bool,
+    /// Whether the byte before was a carriage return.
+    returned: bool,
+    /// Whether a control byte stands where none may.
+    stray: bool,
     first: Option<Span>,
     fields: Vec<Field>,
     seen: Seen,
@@ -136,27 +134,32 @@ impl Scanner {
             self.check_first_byte(input)?;
         }
         while let Some(rest) = input.get(self.searched..).filter(|rest| !rest.is_empty()) {
+            let looked_at = rest.len().min(BLOCK);
             let marks = Marks::of(rest);
+            let stray = self.stray(marks) & (u64::MAX >> (BLOCK - looked_at));
             let mut feeds = marks.feeds;
-            while feeds > 0 {
+            while feeds != 0 {
                 let at = feeds.trailing_zeros();
                 feeds &= feeds - 1;
                 if self.line(input, self.searched + at as usize)? {
                     // What comes behind is no part of the head.
-                    self.count(marks, u64::MAX >> (63 - at));
+                    self.stray |= stray & (u64::MAX >> (63 - at)) != 0;
                     return self.finish().map(Some);
                 }
             }
-            self.count(marks, u64::MAX);
-            self.searched += rest.len().min(BLOCK);
+            self.stray |= stray != 0;
+            self.returned = marks.returns >> (looked_at - 1) & 1 == 1;
+            self.searched += looked_at;
         }
         self.check_size(input.len())?;
         Ok(None)
     }
 
-    fn count(&mut self, marks: Marks, here: u64) {
-        self.returns += (marks.returns & here).count_ones();
-        self.controls |= marks.controls & here != 0;
+    /// Which bytes of a block are control bytes out of place, or stand where a line feed is missing
+    /// behind a carriage return.
+    fn stray(&self, marks: Marks) -> u64 {
+        let behind_returns = marks.returns << 1 | u64::from(self.returned);
+        marks.controls | (behind_returns ^ marks.feeds)
     }
 
     /// Takes the line that ends at `end` with a line feed; true if it was the last.
@@ -166,7 +169,6 @@ impl Scanner {
         let Some(line) = input.get(start..end).and_then(|line| line.strip_suffix(b"\r")) else {
             return Err(Malformed::LineEnd);
         };
-        self.lines += 1;
         if self.first.is_none() {
             return self.first_line(input, Span::new(start, start + line.len())).map(|()| false);
         }
@@ -213,8 +215,7 @@ impl Scanner {
     }
 
     fn finish(&mut self) -> Result<Scanned, Malformed> {
-        // All lines end in CR and LF; so no other CR may stand anywhere.
-        if self.controls || self.returns != self.lines {
+        if self.stray {
             return Err(Malformed::FieldValue);
         }
         let first = self.first.unwrap_or_default();

@@ -37,6 +37,7 @@ proptest! {
     fn a_run_ends_at_the_first_byte_of_another_class(bytes in bytes()) {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         prop_assert_eq!(words(&bytes), count(&bytes, is_word));
+        prop_assert_eq!(host(&bytes), count(&bytes, |byte| is_word(byte) || b"._".contains(&byte)));
         prop_assert_eq!(visible(&bytes), count(&bytes, |byte| byte.is_ascii_graphic()));
         prop_assert_eq!(text(&bytes), count(&bytes, |byte| !is_control(byte)));
     }

@@ -41,19 +41,16 @@ fn is_name(name: &[u8]) -> bool {
 }
 
 /// Whether there is nothing but labels with one dot between two of them.
-fn labels(mut name: &[u8]) -> bool {
-    loop {
-        let mut end = marks::words(name);
-        while name.get(end) == Some(&b'_') {
-            end += 1;
-            end += marks::words(name.get(end..).unwrap_or_default());
+fn labels(name: &[u8]) -> bool {
+    let mut begins = true;
+    for &byte in name {
+        let is_dot = byte == b'.';
+        if is_dot && begins {
+            return false;
         }
-        match name.get(end..) {
-            _ if end == 0 => return false,
-            Some([b'.', rest @ ..]) => name = rest,
-            rest => return rest.is_some_and(<[u8]>::is_empty),
-        }
+        begins = is_dot;
     }
+    !begins && marks::host(name) == name.len()
 }
 
 fn is_ipv6(address: &[u8]) -> bool {
