@@ -51,7 +51,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: within 15 minutes")
     parser.add_argument("--smoke", action="store_true", help="whether it works and every answer is right; no verdict")
     parser.add_argument("--json", action="store_true", help="one object a line on standard output")
-    parser.add_argument("--binary", type=pathlib.Path, help="a binary of Spanway in place of target/release/spanway")
+    parser.add_argument("--binary", type=pathlib.Path, help="a binary of Spanway in place of target/dist/spanway")
     parser.add_argument("--log", type=pathlib.Path, default=report.LOG, help="where starts and figures are written")
     parser.add_argument("--shared-machine", action="store_true",
                         help="others work on this machine: a busy core voids no round; no evidence")
@@ -66,7 +66,7 @@ def prepare(work, asked):
     machine.raise_limits()
     setup.packages()
     envoy = setup.envoy()
-    spanway, load = setup.build(release=not asked.smoke)
+    spanway, load = setup.build(not asked.smoke, asked.binary)
     # What goes on here must not disturb the proxies.
     os.sched_setaffinity(0, {machine.LOAD_CORE})
     certs = work / "certs"
@@ -77,7 +77,7 @@ def prepare(work, asked):
     # Where whom they run as can reach them.
     found = Setup(work / "spanway", load, work / "envoy" if envoy else None, certs, not asked.smoke,
                   rows.SMOKE_ROUTES if asked.smoke else rows.GENERAL["routes"])
-    shutil.copy(asked.binary or spanway, found.spanway)
+    shutil.copy(spanway, found.spanway)
     if envoy:
         shutil.copy(envoy, found.envoy)
     return found

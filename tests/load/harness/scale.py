@@ -131,7 +131,7 @@ def main():
         work.chmod(0o755)
         try:
             machine.raise_limits()
-            spanway_, load = setup.build(release=not asked.smoke)
+            spanway_, load = setup.build(not asked.smoke)
             binary = pathlib.Path(shutil.copy(spanway_, work / "spanway"))
             held = growth(asked, load.parent)
             held &= requests(asked, work, binary, load, printer)

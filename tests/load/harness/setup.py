@@ -59,16 +59,21 @@ def envoy():
     return binary
 
 
-def build(release):
-    """Our binaries. Whether it works is seen without optimisation, which tests have built."""
-    if release:
-        for arguments in (["-p", "spanway"], ["-p", "spanway-tests", "--bins"]):
-            subprocess.run(["cargo", "build", "--release", "--quiet", *arguments], cwd=ROOT, check=True)
-    else:
-        subprocess.run(["cargo", "build", "--workspace", "--bins", "--quiet"], cwd=ROOT, check=True)
+def cargo(*arguments):
+    subprocess.run(["cargo", "build", "--quiet", *arguments], cwd=ROOT, check=True)
+
+
+def build(judged, binary=None):
+    """Spanway, or the binary in place of it, and the load. What is judged is built as it is shipped;
+    whether it works is seen without optimisation, which tests have built."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    folder = target / ("release" if release else "debug")
-    return folder / "spanway", folder / "load"
+    if judged:
+        if not binary:
+            cargo("--profile", "dist", "-p", "spanway")
+        cargo("--release", "-p", "spanway-tests", "--bins")
+        return binary or target / "dist" / "spanway", target / "release" / "load"
+    cargo("--workspace", "--bins")
+    return binary or target / "debug" / "spanway", target / "debug" / "load"
 
 
 def version(command):
