@@ -131,6 +131,7 @@ async fn send<B: Source, Q: Sink>(body: &mut B, server: &mut Q, progress: &Progr
                 if server.data(data).await.is_err() {
                     return Failure::RequestNotTaken;
                 }
+                body.allow_much(server.is_fast());
             }
             Ok(BodyEvent::End(trailers)) => {
                 if server.finish(some(&trailers)).await.is_err() {
@@ -208,6 +209,7 @@ async fn copy_answer<S: AnswerSource, A: AnswerSink>(
             Ok(BodyEvent::Data(data)) => {
                 add(&progress.received, data.len());
                 client.data(data).await.map_err(|_| Failure::ClientGone)?;
+                server.allow_much(client.is_fast());
             }
             Ok(BodyEvent::End(trailers)) => {
                 return client.finish(some(&trailers)).await.map_err(|_| Failure::ClientGone);

@@ -18,6 +18,8 @@ pub(crate) trait Source: Send {
     fn has_buffered(&mut self) -> bool;
     /// Whether the body has been given to its end.
     fn is_done(&self) -> bool;
+    /// Says whether large pieces are welcome, if that makes a difference.
+    fn allow_much(&mut self, _much: bool) {}
     /// Waits, behind the end of the body, until the peer is gone for good.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 }
@@ -26,6 +28,10 @@ pub(crate) trait Source: Send {
 pub(crate) trait Sink: Send {
     /// Takes a piece, or gathers it if it is small.
     fn data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), WriteError>> + Send;
+    /// Whether large pieces are taken as fast as they come.
+    fn is_fast(&self) -> bool {
+        false
+    }
     /// Sends what is gathered.
     fn flush(&mut self) -> impl Future<Output = Result<(), WriteError>> + Send;
     /// Ends the message.
@@ -77,6 +83,10 @@ impl<R: AsyncRead + Unpin + Send> Source for Reader<R> {
         Self::is_done(self)
     }
 
+    fn allow_much(&mut self, much: bool) {
+        Self::allow_much(self, much);
+    }
+
     async fn gone(&mut self) {
         // A client that ended its direction may still wait for the answer; one that sends the
         // next request early is there too.
@@ -95,6 +105,10 @@ impl<R: AsyncRead + Unpin + Send> AnswerSource for Reader<R> {
 impl<W: AsyncWrite + Unpin + Send> Sink for Writer<W> {
     async fn data(&mut self, data: &[u8]) -> Result<(), WriteError> {
         self.write_data(data).await
+    }
+
+    fn is_fast(&self) -> bool {
+        Self::is_fast(self)
     }
 
     async fn flush(&mut self) -> Result<(), WriteError> {

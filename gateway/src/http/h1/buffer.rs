@@ -11,6 +11,8 @@ use super::limits;
 thread_local! {
     /// Receive buffers that no connection needs at the moment; all have `READ_BYTES`.
     static READ: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// The same for much; all have `BULK_BYTES`.
+    static BULK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     /// The same for writing; all are empty.
     static WRITE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -23,11 +25,13 @@ pub(crate) struct Input<R> {
     start: usize,
     end: usize,
     ended: bool,
+    /// What was met behind the bytes that are here, and has not been told.
+    broken: Option<io::Error>,
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
     pub(crate) const fn new(io: R) -> Self {
-        Self { io, buffer: Vec::new(), start: 0, end: 0, ended: false }
+        Self { io, buffer: Vec::new(), start: 0, end: 0, ended: false, broken: None }
     }
 
     /// What was read and not taken.
@@ -44,6 +48,9 @@ impl<R: AsyncRead + Unpin> Input<R> {
         if self.ended || self.is_full() {
             return Poll::Ready(Ok(0));
         }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Err(error));
+        }
         if self.start == self.end {
             return self.poll_first(cx);
         }
@@ -56,15 +63,52 @@ impl<R: AsyncRead + Unpin> Input<R> {
         Poll::Ready(Ok(count))
     }
 
+    /// Reads once, and where that fills the buffer goes on for as long as there is more: what comes in
+    /// pieces leaves in one.
+    pub(crate) fn poll_fill_much(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut count = ready!(self.poll_fill(cx))?;
+        if count == limits::READ_BYTES && self.end == limits::READ_BYTES {
+            self.make_much_room();
+            while !self.ended && self.end < self.buffer.len() {
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(more)) => count += more,
+                    Poll::Ready(Err(error)) => {
+                        self.broken = Some(error);
+                        break;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn make_much_room(&mut self) {
+        let spare = BULK.with_borrow_mut(Vec::pop);
+        let mut large = spare.unwrap_or_else(|| vec![0; limits::BULK_BYTES]);
+        if let Some(room) = large.get_mut(..self.end - self.start) {
+            room.copy_from_slice(self.bytes());
+        }
+        (self.start, self.end) = (0, self.end - self.start);
+        self.replace_buffer(large);
+    }
+
+    /// Lets go of the buffer for another, or none.
+    fn replace_buffer(&mut self, other: Vec<u8>) {
+        let buffer = std::mem::replace(&mut self.buffer, other);
+        match buffer.len() {
+            limits::READ_BYTES => READ.with_borrow_mut(|spare| keep(spare, buffer)),
+            limits::BULK_BYTES => BULK.with_borrow_mut(|spare| keep(spare, buffer)),
+            _ => {}
+        }
+    }
+
     /// Reads while nothing is there. A buffer that is spare becomes this connection's only when
     /// something has come: most reads find nothing.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         (self.start, self.end) = (0, 0);
+        self.replace_buffer(Vec::new());
         READ.with_borrow_mut(|spare| {
-            let read = std::mem::take(&mut self.buffer);
-            if read.len() == limits::READ_BYTES {
-                keep(spare, read);
-            }
             if spare.is_empty() {
                 spare.push(vec![0; limits::READ_BYTES]);
             }

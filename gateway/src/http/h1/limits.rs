@@ -39,6 +39,8 @@ pub const INTERIM_HEADS: u8 = 16;
 
 /// Bytes of one receive buffer: one read of a small message, good throughput for a large one.
 pub const READ_BYTES: usize = 16 * 1024;
+/// Bytes of one read where much flows: some TLS records, which leave in one write.
+pub const BULK_BYTES: usize = 64 * 1024;
 /// Bytes that a connection may hold unread: a whole head, and one read more.
 pub const INPUT_BYTES: usize = HEAD_BYTES + READ_BYTES;
 /// Bytes gathered before a write: head and small body leave in one.

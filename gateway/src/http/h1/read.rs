@@ -97,6 +97,8 @@ pub struct Reader<R> {
     /// The next part of the body, found and not yet asked for.
     ready: Option<Part>,
     interim: u8,
+    /// Whether large pieces of a body are welcome.
+    much: bool,
     waits: Waits,
     alarm: Alarm,
 }
@@ -111,6 +113,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             lent: 0,
             ready: None,
             interim: 0,
+            much: false,
             waits,
             alarm: Alarm::new(),
         }
@@ -194,6 +197,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         })
     }
 
+    /// Says whether the next parts of the body may be large: whoever is slow to take them would hold
+    /// much memory.
+    pub const fn allow_much(&mut self, much: bool) {
+        self.much = much;
+    }
+
     /// Whether the next part of the body is here already: if not, it is time to flush the other side.
     pub fn has_buffered(&mut self) -> bool {
         if self.ready.is_none() {
@@ -271,7 +280,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Where the next part of the body stands; `None`: it has ended.
     async fn next_range(&mut self) -> Result<Option<Range<usize>>, ReadError> {
         while !self.has_buffered() {
-            let filled = self.alarm.within(self.waits.body, fill(&mut self.input)).await;
+            let (input, much) = (&mut self.input, self.much);
+            let fill =
+                poll_fn(|cx| if much { input.poll_fill_much(cx) } else { input.poll_fill(cx) });
+            let filled = self.alarm.within(self.waits.body, fill).await;
             if filled.ok_or(ReadError::TimedOut)?? == 0 && !self.decoder.close() {
                 return Err(ReadError::Truncated);
             }

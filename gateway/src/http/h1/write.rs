@@ -40,6 +40,8 @@ pub struct Writer<W> {
     /// A head was written whose body has not ended.
     open: bool,
     keep_alive: bool,
+    /// Whether the peer had to be waited for, when a body was written last.
+    waited: bool,
     wait: Duration,
     alarm: Alarm,
 }
@@ -52,6 +54,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             encoder: Encoder::Length(0),
             open: false,
             keep_alive: true,
+            waited: true,
             wait: waits.write,
             alarm: Alarm::new(),
         }
@@ -113,6 +116,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         if self.output.len() >= limits::WRITE_BYTES { self.flush().await } else { Ok(()) }
     }
 
+    /// Whether the peer takes much, and as fast as it comes.
+    pub const fn is_fast(&self) -> bool {
+        !self.waited
+    }
+
     /// Writes what is gathered.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
         let flushed = poll_fn(|cx| self.output.poll_flush(cx));
@@ -165,8 +173,13 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 
     async fn write_straight(&mut self, mut data: &[u8]) -> Result<(), WriteError> {
+        self.waited = false;
         while !data.is_empty() {
-            let written = poll_fn(|cx| self.output.poll_write(cx, data));
+            let written = poll_fn(|cx| {
+                let polled = self.output.poll_write(cx, data);
+                self.waited |= polled.is_pending();
+                polled
+            });
             let count = in_time(self.alarm.within(self.wait, written).await)?;
             data = data.get(count..).unwrap_or_default();
         }

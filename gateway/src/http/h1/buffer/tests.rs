@@ -41,3 +41,46 @@ async fn unread_bytes_have_a_limit() {
     }
     assert_eq!(input.bytes().len(), limits::INPUT_BYTES);
 }
+
+/// Gives these bytes, then an error.
+struct Breaks(&'static [u8]);
+
+impl AsyncRead for Breaks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (now, later) = self.0.split_at(room.remaining().min(self.0.len()));
+        if now.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        room.put_slice(now);
+        self.0 = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn where_much_flows_many_pieces_are_read_at_once() {
+    let (mut peer, own) = duplex(2 * limits::INPUT_BYTES);
+    let mut input = Input::new(own);
+    peer.write_all(&vec![b'a'; 2 * limits::BULK_BYTES]).await.unwrap();
+    let count = poll_fn(|cx| input.poll_fill_much(cx)).await.unwrap();
+    assert_eq!((count, input.bytes().len()), (limits::BULK_BYTES, limits::BULK_BYTES));
+    input.take(count);
+    let count = poll_fn(|cx| input.poll_fill_much(cx)).await.unwrap();
+    input.take(count);
+    assert!(futures::poll!(poll_fn(|cx| input.poll_fill_much(cx))).is_pending());
+    assert_eq!(input.buffer.capacity(), 0);
+}
+
+#[tokio::test]
+async fn an_error_behind_what_was_read_is_told_next() {
+    static BYTES: [u8; limits::READ_BYTES + 1] = [b'a'; limits::READ_BYTES + 1];
+    let mut input = Input::new(Breaks(&BYTES));
+    assert_eq!(poll_fn(|cx| input.poll_fill_much(cx)).await.unwrap(), BYTES.len());
+    input.take(BYTES.len());
+    let error = poll_fn(|cx| input.poll_fill(cx)).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
