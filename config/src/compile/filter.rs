@@ -91,9 +91,10 @@ fn fields(fields: &[Field]) -> Result<Vec<Changed>, Rejected> {
     let mut read: Vec<Changed> = Vec::with_capacity(fields.len());
     for field in fields {
         let name = name(&field.name)?;
-        if field.value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        // RFC 9110 section 5.5.
+        if field.value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
             return Err(unsupported(format!(
-                "the value for header `{name}` has a line break in it"
+                "the value for header `{name}` has a line break or another control character in it"
             )));
         }
         if !read.iter().any(|(known, _)| *known == name) {

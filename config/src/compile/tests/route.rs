@@ -123,6 +123,23 @@ fn header_filters_change_no_framing() {
 }
 
 #[test]
+fn a_header_filter_writes_no_control_character() {
+    for (value, wanted) in [
+        ("a\\tb", "true/Accepted"),
+        ("a\\rb", "false/UnsupportedValue"),
+        ("a\\nb", "false/UnsupportedValue"),
+        ("a\\0b", "false/UnsupportedValue"),
+        ("a\\x01b", "false/UnsupportedValue"),
+        ("a\\x7fb", "false/UnsupportedValue"),
+    ] {
+        let spec = format!(
+            "rules: [{{filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: x-a, value: \"{value}\"}}]}}}}]}}]"
+        );
+        check(&spec, "Accepted", wanted);
+    }
+}
+
+#[test]
 fn a_regular_expression_that_is_too_large_rejects_its_rule() {
     let spec = "rules: [{matches: [{path: {type: RegularExpression, value: '/(a{1000}){1000}'}}]}]";
     check(spec, "Accepted", "false/UnsupportedValue");
