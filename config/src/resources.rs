@@ -7,14 +7,14 @@ mod slices;
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    ClusterLink, Gateway, GatewayClass, HttpRoute, ReferenceGrant, ServiceExport, ServiceImport,
-    TlsRoute,
+    ClusterLink, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
+    ServiceImport, TlsRoute,
 };
 use crate::model::{Kind, Name, ObjectRef};
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::api::Pod;
 use config::model::Name;
 use config::resources::Slices;
 use config::table::PortOwner;
 use imbl::OrdMap;
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::PodCondition;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::plan::marks::{self, SLICE_MANAGED_BY};

@@ -1,6 +1,6 @@
 //! One object read on its own, so that a broken one costs nobody else.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::Broken;
 use crate::api::{
-    ClusterLink, Gateway, GatewayClass, HttpRoute, ReferenceGrant, ServiceExport, ServiceImport,
-    TlsRoute,
+    ClusterLink, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
+    ServiceImport, TlsRoute,
 };
 use crate::model::{Kind, Name};
 

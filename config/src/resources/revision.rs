@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::Broken;
 use crate::api::{
-    ClusterLink, Gateway, GatewayClass, HttpRoute, ReferenceGrant, ServiceExport, ServiceImport,
-    TlsRoute,
+    ClusterLink, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
+    ServiceImport, TlsRoute,
 };
 
 /// Which objects `compile` sees. Two that are equal compile to the same; a status that was

@@ -1,6 +1,6 @@
 //! When a gateway enters the slices, and when it leaves them.
 
-use k8s_openapi::api::core::v1::PodStatus;
+use config::api::pod::PodStatus;
 use serde_json::json;
 
 use super::*;
