@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::DynamicObject;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -185,7 +186,7 @@ impl Files {
             return Ok(object);
         }
         object.metadata.resource_version = Some(self.next(now).to_string());
-        write(&path, &serde_json::to_value(&object).map_err(invalid)?)?;
+        write(&path, &object)?;
         Ok(object)
     }
 
@@ -261,13 +262,16 @@ fn read(path: &Path) -> Result<Option<DynamicObject>, Failed> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unwritable(error)),
     };
-    let value: Value = serde_saphyr::from_str(&text).map_err(invalid)?;
+    // Versions before this one wrote YAML.
+    let value: Value =
+        serde_json::from_str(&text).or_else(|_| serde_saphyr::from_str(&text)).map_err(invalid)?;
     serde_json::from_value(value).map(Some).map_err(invalid)
 }
 
 /// Writes a file that nobody ever sees half-written, and nobody else may read: it may be a key.
-fn write(path: &Path, object: &Value) -> Result<(), Failed> {
-    let text = serde_saphyr::to_string(object).map_err(invalid)?;
+/// It is JSON, which is YAML too and is read again in a fraction of the time.
+fn write(path: &Path, object: &impl Serialize) -> Result<(), Failed> {
+    let text = serde_json::to_string(object).map_err(invalid)?;
     let written = || -> io::Result<()> {
         let folder = path.parent().unwrap_or(path);
         fs::create_dir_all(folder)?;

@@ -28,6 +28,13 @@ impl Node {
         serde_saphyr::from_multiple(text)
     }
 
+    /// The document of a file that we wrote, one object as JSON, which takes a fraction of the time
+    /// of YAML. All of it stands on one line.
+    pub(super) fn made(text: &str) -> Option<Self> {
+        let value = serde_json::from_str(text).ok()?;
+        Some(Self { line: 1, content: Content::Scalar(value) })
+    }
+
     /// The value without its lines.
     pub(super) fn value(&self) -> Value {
         match &self.content {

@@ -127,7 +127,8 @@ impl File {
             self.problems.push(whole(path, "the file is empty".to_owned()));
             return;
         }
-        let documents = match Node::documents(text) {
+        let made = if role == Role::Written { None } else { Node::made(text) };
+        let documents = match made.map_or_else(|| Node::documents(text), |node| Ok(vec![node])) {
             Ok(documents) => documents,
             Err(error) => {
                 self.problems.push(syntax(path, &error));
