@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::files::Files;
+use self::files::{Files, Text};
 use self::world::World;
 pub(crate) use self::world::uid;
 use super::{FileProblem, KindState, Publisher, SourceState, Watched};
@@ -112,19 +112,30 @@ impl Contents {
     }
 }
 
-/// The object of that name as it stands in a directory now, the user's before one that we made.
+/// The object of that name as it stands in the user's files now.
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
-    let texts = Files::new(path.to_owned()).read().map_err(io::Error::other)?;
+    let texts = Files::new(path.to_owned()).read_written().map_err(io::Error::other)?;
     for (key, text) in texts {
+        if !may_name(&text, &object.name.name) {
+            continue;
+        }
         let (role, path) = &*key;
         let mut file = file::File::default();
         file.take(path, text, *role);
-        let found = file.entries.remove(object);
-        if let (true, Some(entry)) = (*role != files::Role::Status, found) {
+        if let Some(entry) = file.entries.remove(object) {
             return Ok(entry.content.good());
         }
     }
     Ok(None)
+}
+
+/// Whether a file may speak of an object of that name: then the name stands in it as it is, unless
+/// something in it is escaped. To look for it takes next to nothing beside reading YAML.
+fn may_name(text: &Text, name: &str) -> bool {
+    match text {
+        Text::Read(text) => text.contains(name) || text.contains('\\'),
+        Text::Same | Text::Failed(_) => false,
+    }
 }
 
 impl Directory {

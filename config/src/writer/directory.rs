@@ -57,7 +57,7 @@ impl Writer {
     ) -> Result<DynamicObject, WriteError> {
         let reference = ObjectRef::new(kind, name_of(kind, &object));
         self.act(reference, move |files, reference| {
-            if find(&files.root, reference).map_err(unwritable)?.is_some() {
+            if files.made(reference)?.is_some() || files.written(reference)?.is_some() {
                 return Err((WriteFailure::AlreadyExists, "it is there already".to_owned()));
             }
             files.put(reference, object, None)
@@ -123,8 +123,9 @@ impl Writer {
         &self,
         object: &ObjectRef,
     ) -> Result<Option<DynamicObject>, WriteError> {
-        self.act(object.clone(), |files, reference| {
-            find(&files.root, reference).map_err(unwritable)
+        self.act(object.clone(), |files, reference| match files.written(reference)? {
+            None => files.made(reference),
+            written => Ok(written),
         })
         .await
     }
@@ -161,6 +162,11 @@ impl Files {
     /// The object as we made it, if we did.
     fn made(&self, object: &ObjectRef) -> Result<Option<DynamicObject>, Failed> {
         read(&self.path(OBJECTS_FOLDER, object)?)
+    }
+
+    /// The object as the user wrote it, which counts before what we made.
+    fn written(&self, object: &ObjectRef) -> Result<Option<DynamicObject>, Failed> {
+        find(&self.root, object).map_err(unwritable)
     }
 
     /// Writes an object unless it is there in just this form.

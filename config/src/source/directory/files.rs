@@ -65,9 +65,19 @@ impl Files {
         Self { root, seen: BTreeMap::new() }
     }
 
-    /// Looks at the files of the directory, of the folders in it, and of our own folder, and reads
-    /// those that changed. A folder that starts with a dot is not the user's.
+    /// Looks at the user's files and at those in our own folder, and reads those that changed.
     pub(super) fn read(&mut self) -> Result<Texts, String> {
+        let mut texts = self.read_written()?;
+        let own = self.root.join(OWN_FOLDER);
+        drop(self.list(&own.join(OBJECTS_FOLDER), Role::Made, &mut texts));
+        drop(self.list(&own.join(STATUS_FOLDER), Role::Status, &mut texts));
+        self.seen.retain(|key, _| texts.contains_key(key));
+        Ok(texts)
+    }
+
+    /// The same for the user's files alone: those of the directory and of the folders in it. A
+    /// folder that starts with a dot is not the user's.
+    pub(super) fn read_written(&mut self) -> Result<Texts, String> {
         let mut texts = Texts::new();
         let root = self.root.clone();
         let folders = self
@@ -77,10 +87,6 @@ impl Files {
             // A folder may go while we look: it is as if it had not been there.
             drop(self.list(&folder, Role::Written, &mut texts));
         }
-        let own = root.join(OWN_FOLDER);
-        drop(self.list(&own.join(OBJECTS_FOLDER), Role::Made, &mut texts));
-        drop(self.list(&own.join(STATUS_FOLDER), Role::Status, &mut texts));
-        self.seen.retain(|key, _| texts.contains_key(key));
         Ok(texts)
     }
 

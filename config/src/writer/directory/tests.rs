@@ -86,6 +86,23 @@ async fn an_object_is_created_once_and_not_over_that_of_the_user() {
     fs::write(world.folder.path().join("mine.yaml"), text).expect("it is written");
     let over = world.writer.create(Kind::Secret, config_map("c")).await;
     assert_eq!(over.map_err(|e| e.reason).err(), Some(WriteFailure::AlreadyExists));
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: \"w\\x65b\", namespace: shop}\n";
+    fs::write(world.folder.path().join("escaped.yaml"), text).expect("it is written");
+    let over = world.writer.create(Kind::Service, config_map("d")).await;
+    assert_eq!(over.map_err(|e| e.reason).err(), Some(WriteFailure::AlreadyExists));
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_wrote_as_yaml_is_known() {
+    let world = world();
+    let first = world.apply("a").await;
+    let folder = world.folder.path().join(OWN_FOLDER).join(OBJECTS_FOLDER);
+    let file = fs::read_dir(folder).expect("is there").next().expect("one").expect("read").path();
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(&file).expect("it is there")).expect("it is JSON");
+    fs::write(&file, serde_saphyr::to_string(&json).expect("YAML")).expect("it is written");
+    assert_eq!(world.value().as_deref(), Some("a"));
+    assert_eq!(version(&world.apply("a").await), version(&first));
 }
 
 #[tokio::test]
