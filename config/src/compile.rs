@@ -74,7 +74,7 @@ pub struct Compiled {
     pub wanted: Arc<BTreeSet<ObjectRef>>,
     /// The listener ports that need a container port, with the Gateway's name.
     pub wanted_ports: Arc<[(PortOwner, Name)]>,
-    /// Whom the table names.
+    /// Whom the routes in the table name.
     pub named: Named,
 }
 

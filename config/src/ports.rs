@@ -158,9 +158,14 @@ impl PortRecords {
     /// The container ports in use by owner: what `compile` asks. Freed ones are not among them.
     pub fn by_owner(&self) -> BTreeMap<PortOwner, u16> {
         let mut owners = BTreeMap::new();
+        let mut last: Option<Arc<str>> = None;
         for (port, record) in &self.by_port {
             if record.freed_at.is_none() && record.transport == Transport::Tcp {
-                owners.entry(record.owner()).or_insert(*port);
+                // The ports of one owner mostly follow each other: its UID is kept once for them.
+                let uid = last.filter(|uid| *uid == record.uid);
+                let uid = uid.unwrap_or_else(|| Arc::clone(&record.uid));
+                last = Some(Arc::clone(&uid));
+                owners.entry(PortOwner { uid, port: record.port }).or_insert(*port);
             }
         }
         owners

@@ -15,17 +15,17 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Puts the ports of `claimant` in the place of those that it had, here and in `table`. Gives
-    /// those that it had.
+    /// Puts the ports of `claimant` in the place of those that it had, here and in `table`.
     pub(super) fn put(
         &mut self,
         claimant: &ObjectRef,
         ports: Vec<(u16, Arc<Port>)>,
         table: &mut HashMap<u16, Arc<Port>>,
-    ) -> Vec<Arc<Port>> {
+    ) {
         let mut touched = self.of.remove(claimant).unwrap_or_default();
-        let had = touched.iter().filter_map(|port| self.ports.remove(&(*port, claimant.clone())));
-        let had = had.collect();
+        for number in &touched {
+            self.ports.remove(&(*number, claimant.clone()));
+        }
         if !ports.is_empty() {
             let numbers: Vec<u16> = ports.iter().map(|(number, _)| *number).collect();
             touched.extend(&numbers);
@@ -40,7 +40,6 @@ impl Claims {
                 None => drop(table.remove(&number)),
             }
         }
-        had
     }
 
     fn last(&self, number: u16) -> Option<Arc<Port>> {

@@ -165,9 +165,7 @@ pub(super) fn read(
         attached: listeners.iter().map(|_| Attached::default()).collect(),
         listeners,
     };
-    for port in state.listeners.iter().filter_map(|listener| listener.port) {
-        world.note(Used::Port(state.owner(port)));
-    }
+    world.note(Used::Ports(Arc::clone(&state.uid)));
     Read::Ours(state)
 }
 

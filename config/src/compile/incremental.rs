@@ -19,10 +19,10 @@ use super::gateway::Read;
 use super::uses::Uses;
 use super::world::{Used, World};
 use super::{Compiled, Context, gateway, http_route, mirrored, ports, stream_route};
-use crate::model::{BackendKey, Kind, Name, ObjectRef};
+use crate::model::{Kind, Name, ObjectRef};
 use crate::ports::PortRecords;
 use crate::resources::{Broken, Resources, Revision};
-use crate::table::{Port, PortOwner, PortServes};
+use crate::table::PortOwner;
 
 /// What was compiled last, and what it takes to bring it up to date.
 pub(super) struct Incremental {
@@ -119,12 +119,11 @@ impl Incremental {
         let objects = objects.map(|(name, object)| (name, &**object));
         let allotted = PortRecords::read(&self.context.namespace, objects).by_owner();
         let before = mem::replace(&mut self.allotted, allotted);
-        let owners: BTreeSet<_> = before.keys().chain(self.allotted.keys()).collect();
-        for owner in owners {
-            if before.get(owner) == self.allotted.get(owner) {
-                continue;
-            }
-            for user in self.uses.of(&Used::Port(owner.clone())) {
+        let owners = before.keys().chain(self.allotted.keys());
+        let others = owners.filter(|owner| before.get(*owner) != self.allotted.get(*owner));
+        let uids: BTreeSet<_> = others.map(|owner| &owner.uid).collect();
+        for uid in uids {
+            for user in self.uses.of(&Used::Ports(Arc::clone(uid))) {
                 if user.kind == Kind::Gateway {
                     due.ports.insert(user.name.clone());
                     self.compiled.table.terminations = Revision::default();
@@ -250,10 +249,7 @@ impl Incremental {
                 mirrored::serve(&world, (name, service), &self.places.parents, &self.allotted)
             });
             let served = served.unwrap_or_default();
-            backends(served.iter().map(|(_, port)| port))
-                .for_each(|key| self.compiled.named.add(key));
-            let had = self.claims.put(&object, served, &mut self.compiled.table.ports);
-            backends(had.iter()).for_each(|key| self.compiled.named.remove(key));
+            self.claims.put(&object, served, &mut self.compiled.table.ports);
             let used = world.into_used();
             // Most Services are nobody's port.
             if !used.is_empty() {
@@ -291,14 +287,4 @@ fn read<'r>(
     let route = all.get(name).map(|route| stream_route::read(world, name, route));
     let broken = || all.broken.get(name).map(|broken| Err(&**broken));
     route.map(|route| Ok(Route::Stream(Arc::new(route)))).or_else(broken)
-}
-
-/// Whom the ports of Services stand for.
-fn backends<'p>(
-    ports: impl Iterator<Item = &'p Arc<Port>>,
-) -> impl Iterator<Item = &'p BackendKey> {
-    ports.filter_map(|port| match &port.serves {
-        PortServes::Mirrored(mirrored) => Some(&mirrored.backend),
-        PortServes::Http(_) | PortServes::Tls(_) => None,
-    })
 }

@@ -134,11 +134,11 @@ pub(super) fn serve(
     world.note(Used::Routes(ruling.0.clone()));
     world.note(Used::Routes(ruling.1.clone()));
     let uid = uid_of(&service.metadata);
+    world.note(Used::Ports(Arc::clone(&uid)));
     let tcp = ports(service).filter(|port| is_tcp(port.protocol.as_deref()));
     let served = tcp.filter_map(|spec| {
         let number = port_number(spec.port)?;
         let owner = PortOwner { uid: Arc::clone(&uid), port: number };
-        world.note(Used::Port(owner.clone()));
         let container_port = *allotted.get(&owner)?;
         let serves = PortServes::Mirrored(Arc::new(MirroredPort {
             protocol: AppProtocol::parse(spec.app_protocol.as_deref()),

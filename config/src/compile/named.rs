@@ -1,11 +1,11 @@
-//! Whom the table names, so that who is new in it is found without looking through all of it.
+//! Whom routes name, so that who is new in it is found without looking through the table.
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
 use crate::model::BackendKey;
 
-/// Whom attached routes and the ports of Services name, and how often.
+/// Whom attached routes name, and how often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named(OrdMap<BackendKey, usize>);
 

@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use crate::api::{GatewayClass, ReferenceGrant, ServiceImport};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Objects, Resources};
-use crate::table::PortOwner;
 
 /// What something that was compiled depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,8 +21,8 @@ pub(super) enum Used {
     Grants(Arc<str>),
     /// The routes that rule the calls to an import or a mirrored Service.
     Routes(ObjectRef),
-    /// Which container port an owner has.
-    Port(PortOwner),
+    /// Which container ports the object with this UID has.
+    Ports(Arc<str>),
 }
 
 /// The objects, and what was looked at.
