@@ -7,8 +7,11 @@ mod port;
 mod rule;
 mod virtual_hosts;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 
 use crate::model::{BackendKey, HashMap};
 use crate::resources::Revision;
@@ -46,8 +49,9 @@ pub trait Request {
 /// says which Gateway or mirrored Service is meant.
 #[derive(Clone, Debug, Default)]
 pub struct RoutingTable {
-    /// Container port → what it serves.
-    pub ports: HashMap<u16, Arc<Port>>,
+    /// Container port → what it serves. In order, so that two tables are compared in proportion to
+    /// what differs between them.
+    pub ports: OrdMap<u16, Arc<Port>>,
     /// The same for ports that nobody owns any more. `compile` knows nothing of the past and leaves
     /// this empty; whoever brings one table after the other fills it.
     pub withdrawn: HashMap<u16, Withdrawn>,
@@ -83,12 +87,23 @@ impl RoutingTable {
         })
     }
 
-    /// The ports on which connections are accepted.
-    pub fn accepting(&self) -> impl Iterator<Item = (u16, &Arc<Port>)> {
-        let withdrawn = self.withdrawn.iter().filter(|(_, gone)| gone.accepts);
-        // A number that was given away again is its new owner's alone.
-        let withdrawn = withdrawn.filter(|(number, _)| !self.ports.contains_key(*number));
-        let standing = self.ports.iter().map(|(number, port)| (*number, port));
-        standing.chain(withdrawn.map(|(number, gone)| (*number, &gone.port)))
+    /// Whose connections the container port `number` accepts: those of a port that was given away
+    /// again are its new owner's alone.
+    pub fn accepts(&self, number: u16) -> Option<&PortOwner> {
+        let withdrawn = || self.withdrawn.get(&number).filter(|gone| gone.accepts);
+        let port = self.port(number).or_else(|| withdrawn().map(|gone| &gone.port))?;
+        Some(&port.owner)
+    }
+
+    /// The container ports that may be others than in `before`. What stands in both is not looked
+    /// at.
+    pub fn ports_not_in(&self, before: &Self) -> BTreeSet<u16> {
+        let standing = before.ports.diff(&self.ports).map(|item| match item {
+            DiffItem::Add(number, _)
+            | DiffItem::Remove(number, _)
+            | DiffItem::Update { new: (number, _), .. } => *number,
+        });
+        let withdrawn = before.withdrawn.keys().chain(self.withdrawn.keys()).copied();
+        standing.chain(withdrawn).collect()
     }
 }

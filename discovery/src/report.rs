@@ -1,11 +1,11 @@
 //! What the gateways tell the leader, and what it answers: they only read the API server.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::model::{LinkName, Name};
 use config::table::PortOwner;
+use imbl::OrdSet;
 
 /// The state of one gateway, whole: each report replaces the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct GatewayReport {
     /// Version of its routing table.
     pub table_version: u64,
     /// Container ports that are bound, each with its owner.
-    pub bound: BTreeSet<(u16, PortOwner)>,
+    pub bound: OrdSet<(u16, PortOwner)>,
     /// Container ports that could not be bound, and why.
     pub bind_failures: Vec<(u16, PortOwner, String)>,
     /// One for each link.
@@ -131,7 +131,7 @@ mod tests {
             serving: true,
             draining: false,
             table_version: 1,
-            bound: BTreeSet::new(),
+            bound: OrdSet::new(),
             bind_failures: vec![],
             links: vec![link],
             strangers: vec![],

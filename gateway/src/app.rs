@@ -20,7 +20,6 @@ mod source;
 mod trust;
 mod withdrawn;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use discovery::catalog::Offers;
 use discovery::catalog::server::Server;
 use discovery::report::{GatewayReport, LeaderWord};
 use discovery::resolve::SystemResolver;
+use imbl::OrdSet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,7 @@ struct Wires {
     report: watch::Sender<GatewayReport>,
     readiness: watch::Sender<Readiness>,
     derived: watch::Sender<Arc<Derived>>,
-    draining: watch::Sender<imbl::OrdSet<Arc<str>>>,
+    draining: watch::Sender<OrdSet<Arc<str>>>,
     leading: watch::Sender<bool>,
     /// Where the leader listens.
     leader: watch::Sender<Option<Arc<str>>>,
@@ -112,7 +112,7 @@ impl Wires {
             serving: false,
             draining: false,
             table_version: 0,
-            bound: BTreeSet::new(),
+            bound: OrdSet::new(),
             bind_failures: Vec::new(),
             strangers: Vec::new(),
             links: Vec::new(),
@@ -272,11 +272,7 @@ fn start_model(
 }
 
 /// Tells linked clusters that this gateway drains; where controllers run too, they tell it of all.
-async fn tell_own_drain(
-    drain: Draining,
-    instance: Arc<str>,
-    out: watch::Sender<imbl::OrdSet<Arc<str>>>,
-) {
+async fn tell_own_drain(drain: Draining, instance: Arc<str>, out: watch::Sender<OrdSet<Arc<str>>>) {
     drain.reached(Phase::Leaving).await;
     out.send_modify(|draining| {
         draining.insert(instance);

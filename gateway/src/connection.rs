@@ -58,7 +58,7 @@ pub struct HttpConnection {
     /// Who connected.
     pub peer: SocketAddr,
     /// Where.
-    pub local: SocketAddr,
+    pub container_port: u16,
     /// The port as it was when the connection was accepted; its owner stays.
     pub port: Arc<Port>,
     /// What the client and we agreed on, if it speaks TLS.
@@ -92,13 +92,13 @@ impl HttpConnection {
     /// The port as it is in `snapshot`, or as it was when its owner went. `None` when that is long
     /// ago: then the connection carries no more requests.
     pub fn port_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Port>> {
-        snapshot.table.port_of(self.local.port(), &self.port.owner)
+        snapshot.table.port_of(self.container_port, &self.port.owner)
     }
 
     /// Whether the owner of the port is still there. If not, the client is better served by a new
     /// connection.
     pub fn stands(&self, snapshot: &Snapshot) -> bool {
-        snapshot.table.stands(self.local.port(), &self.port.owner)
+        snapshot.table.stands(self.container_port, &self.port.owner)
     }
 
     /// The hosts from which requests on this connection are served, as they are in `snapshot`.
@@ -129,15 +129,15 @@ impl<V: Serve, E: Exports> Handler for Connections<V, E> {
         accepted: Accepted,
     ) -> impl Future<Output = ()> + Send {
         // What is taken apart in here is not held a second time in there.
-        let Accepted { stream, peer, local, role, guard } = accepted;
+        let Accepted { stream, peer, container_port, role, guard } = accepted;
         let open = self.metrics.connection(kind(&role));
         async move {
             match role {
                 Role::Link => Box::pin(self.link(stream, peer)).await,
                 Role::Port(port) => {
                     let of = Arc::clone(&port);
-                    let version = Version::Http1;
-                    let call = HttpConnection { worker, peer, local, port, tls: None, version };
+                    let (tls, version) = (None, Version::Http1);
+                    let call = HttpConnection { worker, peer, container_port, port, tls, version };
                     // One box after the other: what a connection begins with, a handshake perhaps,
                     // is gone when it goes on, and an idle one holds only what it needs.
                     if let Some(rest) = Box::pin(self.begin(stream, &of, call)).await {

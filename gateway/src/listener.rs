@@ -1,18 +1,21 @@
 //! Listening sockets, as the routing table wants them from moment to moment.
 
 pub mod accept;
+mod acceptor;
 pub mod bind;
 pub mod limits;
 pub mod peek;
 
-use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use config::table::{PortOwner, RoutingTable};
-use tokio_util::sync::CancellationToken;
+use mio::Token;
 
+use self::accept::Place;
 pub use self::accept::{Accepted, Handler, Role};
+use self::acceptor::Acceptor;
 pub use self::bind::{BindReport, Bound};
 use crate::drain::Draining;
 use crate::snapshot::Published;
@@ -59,23 +62,11 @@ pub struct Listeners<H> {
     settings: Settings,
     workers: Arc<Workers>,
     context: accept::Context<H>,
-    sockets: HashMap<(u16, Owner), Listening>,
-    /// The table that was brought about last, if all of it was, and how its ports stand.
-    settled: Option<(Arc<RoutingTable>, Arc<[BindReport]>)>,
-}
-
-struct Listening {
-    bound: Bound,
-    /// Its drop stops the accept loops.
-    stop: Option<CancellationToken>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        if let Some(stop) = &self.stop {
-            stop.cancel();
-        }
-    }
+    /// Started with the first socket.
+    acceptor: Option<Acceptor>,
+    /// The table that was brought about last.
+    table: Arc<RoutingTable>,
+    report: BindReport,
 }
 
 impl<H: Handler> Listeners<H> {
@@ -89,77 +80,107 @@ impl<H: Handler> Listeners<H> {
     ) -> Self {
         let limits = limits::Limiter::new(settings.limits);
         let context = accept::Context { published, handler, draining, limits };
-        Self { settings, workers, context, sockets: HashMap::new(), settled: None }
+        let (table, report) = (Arc::default(), BindReport::default());
+        Self { settings, workers, context, acceptor: None, table, report }
     }
 
     /// Binds what `table` wants and is not bound, stops accepting where nothing is wanted, and
-    /// says how every port stands. A port that could not be bound is tried again by every call.
-    pub fn sync(&mut self, table: &Arc<RoutingTable>) -> Arc<[BindReport]> {
-        if let Some((known, reports)) = &self.settled
-            && Arc::ptr_eq(known, table)
-        {
-            return Arc::clone(reports);
+    /// says how every port stands. Only ports that differ from the table before are looked at, and
+    /// those that could not be bound, which every call tries again.
+    pub fn sync(&mut self, table: &Arc<RoutingTable>) -> &BindReport {
+        if !matches!(self.report.link, Some(Bound::Yes)) {
+            self.report.link = self.settings.link_port.map(|port| self.bind(port, &Owner::Link));
         }
-        let wanted = self.wanted(table);
-        self.sockets.retain(|key, _| wanted.contains(key));
-        for key in &wanted {
-            let bound = self.sockets.get(key).is_some_and(|it| it.bound == Bound::Yes);
-            if !bound {
-                let listening = self.listen(key);
-                self.sockets.insert(key.clone(), listening);
-            }
+        if Arc::ptr_eq(&self.table, table) && self.report.is_complete() {
+            return &self.report;
         }
-        let reports: Arc<[BindReport]> = self.reports().into();
-        let all = reports.iter().all(|report| report.bound == Bound::Yes);
-        self.settled = all.then(|| (Arc::clone(table), Arc::clone(&reports)));
-        reports
-    }
-
-    /// How every port stands, in the order of their numbers.
-    fn reports(&self) -> Vec<BindReport> {
-        let mut reports: Vec<BindReport> = self
-            .sockets
-            .iter()
-            .map(|((port, owner), listening)| BindReport {
-                port: *port,
-                owner: owner.clone(),
-                bound: listening.bound.clone(),
-            })
-            .collect();
-        reports.sort_by(|a, b| (a.port, &a.owner).cmp(&(b.port, &b.owner)));
-        reports
+        let mut due = table.ports_not_in(&self.table);
+        due.extend(self.report.failed.keys().map(|(port, _)| *port));
+        self.table = Arc::clone(table);
+        for port in due {
+            self.settle(port, table.accepts(port));
+        }
+        &self.report
     }
 
     /// Stops accepting on all ports; connections that are open go on.
     pub fn stop(&mut self) {
-        self.sockets.clear();
-        self.settled = None;
+        self.acceptor = None;
+        self.table = Arc::default();
+        self.report = BindReport::default();
     }
 
-    fn wanted(&self, table: &RoutingTable) -> HashSet<(u16, Owner)> {
-        let ports = table.accepting();
-        let ports = ports.map(|(number, port)| (number, Owner::Port(port.owner.clone())));
-        ports.chain(self.settings.link_port.map(|port| (port, Owner::Link))).collect()
-    }
-
-    fn listen(&self, (port, owner): &(u16, Owner)) -> Listening {
-        let bound = bind::bind_all(&self.settings.addresses, *port);
-        let (sockets, acceptor) = match (bound, self.workers.acceptor()) {
-            (Ok(sockets), Some(acceptor)) => (sockets, acceptor),
-            (Ok(_), None) => {
-                return Listening { bound: Bound::No("no worker runs".into()), stop: None };
+    /// Lets `owner` have a port, and nobody else.
+    fn settle(&mut self, port: u16, owner: Option<&PortOwner>) {
+        for other in self.owners(port).filter(|other| Some(other) != owner).collect::<Vec<_>>() {
+            self.report.failed.remove(&(port, other.clone()));
+            if self.report.bound.remove(&(port, other)).is_some() {
+                self.close(port);
             }
-            (Err(error), _) => {
-                tracing::warn!(port, ?owner, %error, "a port could not be bound");
-                return Listening { bound: Bound::No(error.to_string().into()), stop: None };
-            }
-        };
-        let stop = CancellationToken::new();
-        for socket in sockets {
-            let context = self.context.clone();
-            let seats = self.workers.seats().clone();
-            acceptor.spawn(accept::run(socket, owner.clone(), context, seats, stop.clone()));
         }
-        Listening { bound: Bound::Yes, stop: Some(stop) }
+        let Some(owner) = owner else { return };
+        let key = (port, owner.clone());
+        if self.report.bound.contains(&key) {
+            return;
+        }
+        match self.bind(port, &Owner::Port(owner.clone())) {
+            Bound::Yes => {
+                self.report.failed.remove(&key);
+                self.report.bound.insert(key);
+            }
+            Bound::No(why) => drop(self.report.failed.insert(key, why)),
+        }
     }
+
+    /// Who has a port, or would have it if it could be bound.
+    fn owners(&self, port: u16) -> impl Iterator<Item = PortOwner> {
+        // No owner comes before one without a UID.
+        let first = (port, PortOwner { uid: "".into(), port: 0 });
+        let of_port = move |key: &&(u16, PortOwner)| key.0 == port;
+        let bound = self.report.bound.range(first.clone()..).take_while(of_port);
+        let failed = self.report.failed.range(first..).map(|(key, _)| key).take_while(of_port);
+        bound.chain(failed).map(|(_, owner)| owner.clone())
+    }
+
+    fn bind(&mut self, port: u16, owner: &Owner) -> Bound {
+        match self.listen(port, owner) {
+            Ok(()) => Bound::Yes,
+            Err(error) => {
+                tracing::warn!(port, ?owner, %error, "a port could not be bound");
+                Bound::No(error.to_string().into())
+            }
+        }
+    }
+
+    fn listen(&mut self, port: u16, owner: &Owner) -> io::Result<()> {
+        let sockets = bind::bind_all(&self.settings.addresses, port)?;
+        if self.acceptor.is_none() {
+            self.acceptor = Some(self.start()?);
+        }
+        let Some(acceptor) = &self.acceptor else { return Ok(()) };
+        for (at, socket) in sockets.into_iter().enumerate() {
+            let place = Place { owner: owner.clone(), container_port: port };
+            if let Err(error) = acceptor.open(token(at, port), place, socket) {
+                (0..at).for_each(|at| acceptor.close(token(at, port)));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> io::Result<Acceptor> {
+        let runtime = self.workers.acceptor().ok_or_else(|| io::Error::other("no worker runs"))?;
+        Acceptor::start(self.context.clone(), self.workers.seats().clone(), runtime)
+    }
+
+    fn close(&self, port: u16) {
+        if let Some(acceptor) = &self.acceptor {
+            (0..self.settings.addresses.len()).for_each(|at| acceptor.close(token(at, port)));
+        }
+    }
+}
+
+/// Names the socket of a port on the `at`th address.
+fn token(at: usize, port: u16) -> Token {
+    Token(at * (usize::from(u16::MAX) + 1) + usize::from(port))
 }

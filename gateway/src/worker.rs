@@ -190,11 +190,6 @@ impl Seats {
     pub fn least_loaded(&self) -> Option<&Arc<Seat>> {
         self.0.iter().min_by_key(|seat| seat.tasks.load(Relaxed))
     }
-
-    /// Whether sockets are accepted on the runtime of this worker.
-    pub fn accepts(&self, seat: &Arc<Seat>) -> bool {
-        self.0.first().is_some_and(|first| Arc::ptr_eq(first, seat))
-    }
 }
 
 impl Seat {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{HashMap, Kind, Name, ObjectRef};
+use imbl::OrdMap;
+
+use crate::model::{Kind, Name, ObjectRef};
 use crate::table::Port;
 
 /// The ports of each Gateway, derived and mirrored Service. Of two that claim one port, which takes
@@ -20,7 +22,7 @@ impl Claims {
         &mut self,
         claimant: &ObjectRef,
         ports: Vec<(u16, Arc<Port>)>,
-        table: &mut HashMap<u16, Arc<Port>>,
+        table: &mut OrdMap<u16, Arc<Port>>,
     ) {
         let mut touched = self.of.remove(claimant).unwrap_or_default();
         for number in &touched {

@@ -16,7 +16,7 @@ pub struct PortOwner {
 }
 
 /// One container port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Port {
     /// Whose it is. A connection keeps the owner that it was accepted for.
     pub owner: PortOwner,
@@ -103,6 +103,18 @@ pub struct MirroredPort {
     pub backend: BackendKey,
     /// The rules of the routes whose parent it is; such a port never falls back to copying.
     pub routes: Option<Arc<VirtualHosts>>,
+}
+
+impl PartialEq for PortServes {
+    /// By identity: what was built apart is never taken for the same.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => Arc::ptr_eq(one, other),
+            (Self::Tls(one), Self::Tls(other)) => Arc::ptr_eq(one, other),
+            (Self::Mirrored(one), Self::Mirrored(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl Port {

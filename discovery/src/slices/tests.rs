@@ -1,6 +1,7 @@
 //! When a gateway enters the slices, and when it leaves them.
 
 use config::api::pod::PodStatus;
+use imbl::OrdSet;
 use serde_json::json;
 
 use super::*;
@@ -105,7 +106,7 @@ fn a_gateway_comes_in_once_it_serves_and_has_the_port_bound() {
 #[test]
 fn a_port_bound_for_another_owner_does_not_count() {
     let mut other = report(true, true);
-    other.bound = [(PORT, PortOwner { port: 81, ..owner() })].into();
+    other.bound = OrdSet::unit((PORT, PortOwner { port: 81, ..owner() }));
     assert!(!named(None, Some(other), &Slices::default()));
 }
 

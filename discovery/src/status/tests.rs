@@ -183,7 +183,7 @@ fn link_patch_with(
         serving: true,
         draining: false,
         table_version: 1,
-        bound: [].into(),
+        bound: imbl::OrdSet::new(),
         bind_failures: Vec::new(),
         links: vec![link],
         strangers: strangers.to_vec(),

@@ -139,7 +139,7 @@ mod tests {
             serving,
             draining: false,
             table_version,
-            bound: std::collections::BTreeSet::new(),
+            bound: imbl::OrdSet::new(),
             bind_failures: vec![],
             links: vec![],
             strangers: vec![],

@@ -1,11 +1,12 @@
 //! The part that carries traffic: listeners, readiness, the report of this gateway.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::model::LinkName;
 use config::source::SourceState;
+use config::table::PortOwner;
 use discovery::endpoint::build::LinkInput;
 use discovery::report::{GatewayReport, LeaderWord, LinkReport};
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use super::model::Derived;
 use super::serve::{Exported, Services};
 use crate::connection::Connections;
 use crate::drain::{Draining, Phase};
-use crate::listener::{BindReport, Bound, Listeners, Owner};
+use crate::listener::{BindReport, Listeners};
 use crate::settings::Settings;
 use crate::snapshot::Published;
 use crate::telemetry::Metrics;
@@ -101,15 +102,17 @@ struct FirstPorts {
 }
 
 impl FirstPorts {
-    fn are_bound(&mut self, derived: &Derived, reports: &[BindReport], now: Instant) -> bool {
+    fn are_bound(&mut self, derived: &Derived, report: &BindReport, now: Instant) -> bool {
         // Nothing was compiled yet: nobody knows what the sources name.
-        if derived.compiled.table.version == 0 || reports.is_empty() {
+        if derived.compiled.table.version == 0 || report.is_empty() {
             return false;
         }
         let waited = now.duration_since(*self.since.get_or_insert(now)) >= PORTS_WAIT;
         self.bound = self.bound || waited || {
-            let known: HashSet<&Owner> = reports.iter().map(|one| &one.owner).collect();
-            derived.owners.iter().all(|owner| known.contains(&Owner::Port(owner.clone())))
+            let failed = report.failed.keys().map(|(_, owner)| owner);
+            let bound = report.bound.iter().map(|(_, owner)| owner);
+            let known: HashSet<&PortOwner> = bound.chain(failed).collect();
+            derived.owners.iter().all(|owner| known.contains(owner))
         };
         self.bound
     }
@@ -161,7 +164,7 @@ impl Gateway {
                 // No link can be dialled yet: the wait for catalogs begins with the certificate.
                 started = Instant::now();
             }
-            let bound = if stopped { Arc::default() } else { self.bind(&inputs) };
+            let bound = if stopped { BindReport::default() } else { self.bind(&inputs) };
             let mut readiness = self.readiness(&inputs, started);
             readiness.listeners_bound =
                 first_ports.are_bound(&inputs.derived.borrow(), &bound, Instant::now());
@@ -183,13 +186,13 @@ impl Gateway {
         }
     }
 
-    fn bind(&mut self, inputs: &Inputs) -> Arc<[BindReport]> {
+    fn bind(&mut self, inputs: &Inputs) -> BindReport {
         // Before everything was listed an empty table says nothing.
         if !inputs.source.borrow().synced {
-            return Arc::default();
+            return BindReport::default();
         }
         let snapshot = self.published.load_full();
-        self.listeners.sync(&snapshot.table)
+        self.listeners.sync(&snapshot.table).clone()
     }
 
     fn readiness(&self, inputs: &Inputs, started: Instant) -> Readiness {
@@ -208,31 +211,23 @@ impl Gateway {
         }
     }
 
-    fn tell(&self, inputs: &Inputs, bound: &[BindReport], ready: &Readiness, outputs: &Outputs) {
+    fn tell(&self, inputs: &Inputs, ports: &BindReport, ready: &Readiness, outputs: &Outputs) {
         let derived = inputs.derived.borrow().clone();
-        let mut report = GatewayReport {
+        let failures = ports.failed.iter();
+        let report = GatewayReport {
             instance: Arc::clone(&self.settings.pod.uid),
             pod: self.settings.pod.name.clone(),
             addresses: self.settings.pod.addresses.clone(),
             serving: ready.serves() && !ready.leaving,
             draining: ready.leaving,
             table_version: self.published.load().table.version,
-            bound: BTreeSet::new(),
-            bind_failures: Vec::new(),
+            bound: ports.bound.clone(),
+            bind_failures: failures
+                .map(|((port, owner), why)| (*port, owner.clone(), why.to_string()))
+                .collect(),
             strangers: self.refused.of(STRANGERS),
             links: derived.known.values().map(|link| self.link(link)).collect(),
         };
-        for BindReport { port, owner, bound } in bound {
-            let Owner::Port(owner) = owner else { continue };
-            match bound {
-                Bound::Yes => {
-                    report.bound.insert((*port, owner.clone()));
-                }
-                Bound::No(why) => {
-                    report.bind_failures.push((*port, owner.clone(), why.to_string()));
-                }
-            }
-        }
         outputs.report.send_if_modified(|known| {
             let changed = *known != report;
             *known = report;
@@ -270,10 +265,12 @@ const fn next(phase: Phase) -> Phase {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use config::compile::Compiled;
-    use config::table::PortOwner;
 
     use super::*;
+    use crate::listener::Bound;
 
     fn owner(port: u16) -> PortOwner {
         PortOwner { uid: "edge".into(), port }
@@ -288,29 +285,25 @@ mod tests {
     }
 
     /// The report of the links' port, and of these.
-    fn reports(ports: &[u16]) -> Vec<BindReport> {
-        let of = |owner| BindReport { port: 20_000, owner, bound: Bound::Yes };
-        let owned = ports.iter().map(|port| of(Owner::Port(owner(*port))));
-        owned.chain([of(Owner::Link)]).collect()
+    fn report(ports: &[u16]) -> BindReport {
+        let bound = ports.iter().map(|port| (20_000 + *port, owner(*port))).collect();
+        BindReport { bound, link: Some(Bound::Yes), ..BindReport::default() }
     }
 
     #[test]
     fn all_that_the_sources_name_is_bound_before_a_gateway_is_ready() {
         let (mut first, now) = (FirstPorts::default(), Instant::now());
-        assert!(!first.are_bound(&Derived::default(), &reports(&[]), now), "nothing is known yet");
-        assert!(!first.are_bound(&derived(&[80, 443]), &reports(&[]), now));
-        assert!(!first.are_bound(&derived(&[80, 443]), &reports(&[80]), now));
-        assert!(first.are_bound(&derived(&[80, 443]), &reports(&[80, 443]), now));
-        assert!(
-            first.are_bound(&derived(&[80, 443, 81]), &reports(&[80, 443]), now),
-            "a later one"
-        );
+        assert!(!first.are_bound(&Derived::default(), &report(&[]), now), "nothing is known yet");
+        assert!(!first.are_bound(&derived(&[80, 443]), &report(&[]), now));
+        assert!(!first.are_bound(&derived(&[80, 443]), &report(&[80]), now));
+        assert!(first.are_bound(&derived(&[80, 443]), &report(&[80, 443]), now));
+        assert!(first.are_bound(&derived(&[80, 443, 81]), &report(&[80, 443]), now), "a later one");
     }
 
     #[test]
     fn a_port_that_nobody_allots_is_waited_for_a_named_time() {
         let (mut first, now) = (FirstPorts::default(), Instant::now());
-        assert!(!first.are_bound(&derived(&[80]), &reports(&[]), now));
-        assert!(first.are_bound(&derived(&[80]), &reports(&[]), now + PORTS_WAIT));
+        assert!(!first.are_bound(&derived(&[80]), &report(&[]), now));
+        assert!(first.are_bound(&derived(&[80]), &report(&[]), now + PORTS_WAIT));
     }
 }

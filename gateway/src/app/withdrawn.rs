@@ -61,12 +61,13 @@ impl Withdrawals {
         at: Instant,
     ) {
         self.gone.retain(|number, gone| !after.stands(*number, &gone.port.owner));
-        for (number, port) in &before.ports {
+        for number in after.ports_not_in(before) {
+            let Some(port) = before.port(number) else { continue };
             let mirrored = matches!(port.serves, PortServes::Mirrored(_));
-            if mirrored && !after.stands(*number, &port.owner) {
+            if mirrored && !after.stands(number, &port.owner) {
                 let stood_for = mirrors.get(&port.name).cloned();
                 let port = Arc::clone(port);
-                self.gone.insert(*number, Gone { port, stood_for, since: at, accepts: true });
+                self.gone.insert(number, Gone { port, stood_for, since: at, accepts: true });
             }
         }
     }

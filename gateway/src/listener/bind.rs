@@ -4,9 +4,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use config::table::PortOwner;
+use imbl::{OrdMap, OrdSet};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Owner;
 use crate::upstream::tcp;
 
 #[cfg(test)]
@@ -17,15 +18,15 @@ const BACKLOG: i32 = 4096;
 /// What Linux answers where it was built or started without IPv6.
 const EAFNOSUPPORT: i32 = 97;
 
-/// How a port stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How the ports stand. A copy is cheap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindReport {
-    /// The container port.
-    pub port: u16,
-    /// Whose it is.
-    pub owner: Owner,
-    /// Whether it is bound.
-    pub bound: Bound,
+    /// Those that are bound on all addresses, each with its owner.
+    pub bound: OrdSet<(u16, PortOwner)>,
+    /// Those that are not; why.
+    pub failed: OrdMap<(u16, PortOwner), Arc<str>>,
+    /// The same of the links' port, once it was tried.
+    pub link: Option<Bound>,
 }
 
 /// Whether a port is bound.
@@ -35,6 +36,18 @@ pub enum Bound {
     Yes,
     /// Not; why.
     No(Arc<str>),
+}
+
+impl BindReport {
+    /// Whether nothing was tried yet.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether all that was wanted is bound.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && !matches!(self.link, Some(Bound::No(_)))
+    }
 }
 
 /// Binds `port` on all `addresses`, or on none. Where the kernel has no IPv6, `::` means

@@ -46,7 +46,8 @@ fn withdrawn(left: &[(u16, &str)]) -> (Withdrawals, Instant) {
 
 fn accepting(withdrawals: &Withdrawals, ports: &[(u16, &str)]) -> Vec<(u16, String)> {
     let table = RoutingTable { withdrawn: withdrawals.ports(), ..table(ports, &serves()) };
-    table.accepting().map(|(number, port)| (number, port.owner.uid.to_string())).collect()
+    let numbers = table.ports_not_in(&RoutingTable::default()).into_iter();
+    numbers.filter_map(|number| Some((number, table.accepts(number)?.uid.to_string()))).collect()
 }
 
 #[tokio::test(start_paused = true)]

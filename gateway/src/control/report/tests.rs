@@ -14,7 +14,7 @@ fn report() -> GatewayReport {
         serving: true,
         draining: false,
         table_version: 7,
-        bound: [(20_000, owner("a", 80)), (20_001, owner("b", 443))].into(),
+        bound: [(20_000, owner("a", 80)), (20_001, owner("b", 443))].into_iter().collect(),
         bind_failures: vec![(20_002, owner("c", 80), "taken".to_owned())],
         links: vec![
             LinkReport {

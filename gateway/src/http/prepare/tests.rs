@@ -109,7 +109,7 @@ fn a_client_with_a_mapped_address_is_named_by_its_own() {
     let call = HttpConnection {
         worker: Arc::default(),
         peer: (Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped(), 50_000).into(),
-        local: (Ipv4Addr::LOCALHOST, 20_000).into(),
+        container_port: 20_000,
         port: Arc::new(Port { owner, name: Name::new("shop", "edge"), serves }),
         tls: None,
         version: Version::Http1,

@@ -53,7 +53,7 @@ fn call(port: &Arc<Port>, sni: Option<&str>) -> HttpConnection {
     HttpConnection {
         worker: Arc::new(Worker::default()),
         peer: SocketAddr::from(([192, 0, 2, 7], 50_000)),
-        local: SocketAddr::from(([127, 0, 0, 1], CONTAINER_PORT)),
+        container_port: CONTAINER_PORT,
         port: Arc::clone(port),
         tls: sni.map(|sni| Tls { sni: Some(sni.into()), peer_chain: Arc::default() }),
         version: Version::Http1,
