@@ -81,6 +81,9 @@ pub struct Built {
     mirrored: HashMap<Name, Name>,
 }
 
+/// The sets of an owner, by port.
+type Sets = Vec<(u16, Arc<EndpointSet>)>;
+
 /// Whose keys they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Owner {
@@ -201,10 +204,18 @@ impl Built {
         };
         let remote = candidates(inputs, &mirrored.import, mirrored.link.as_ref(), false);
         let mut sets = self.merged(&mirrored.import, &remote);
+        // Where this cluster does not export it too, the import has the same endpoints.
+        let import = Owner::Import(mirrored.import.clone());
+        for (port, set) in &mut sets {
+            let same = self.table.sets.get(&import.key(*port)).filter(|known| **known == *set);
+            if let Some(same) = same {
+                *set = Arc::clone(same);
+            }
+        }
         // While the Service stands, what it stood for is known to have no endpoint.
         for port in self.ports.get(&owner).into_iter().flatten() {
             if !sets.iter().any(|(number, _)| number == port) {
-                sets.push((*port, EndpointSet::default()));
+                sets.push((*port, Arc::default()));
             }
         }
         self.put(&owner, sets)
@@ -212,7 +223,7 @@ impl Built {
 
     /// The ports of all candidates with the endpoints of those that have them. The oldest export
     /// says what a port speaks (KEP-1645).
-    fn merged(&self, name: &Name, candidates: &[Candidate<'_>]) -> Vec<(u16, EndpointSet)> {
+    fn merged(&self, name: &Name, candidates: &[Candidate<'_>]) -> Sets {
         let mut ports: Vec<&CatalogPort> = Vec::new();
         for port in candidates.iter().flat_map(|it| &it.service.ports) {
             let known = ports.iter().any(|known| known.number == port.number);
@@ -249,7 +260,7 @@ impl Built {
     }
 
     /// Puts an owner's sets in the place of those that it had.
-    fn put(&mut self, owner: &Owner, sets: Vec<(u16, EndpointSet)>) -> bool {
+    fn put(&mut self, owner: &Owner, sets: Sets) -> bool {
         let mut changed = false;
         let before = self.ports.remove(owner).unwrap_or_default();
         for port in before {
@@ -262,8 +273,8 @@ impl Built {
         }
         for (port, set) in sets {
             let key = owner.key(port);
-            if self.table.sets.get(&key).is_none_or(|known| **known != set) {
-                self.table.sets.insert(key, Arc::new(set));
+            if self.table.sets.get(&key).is_none_or(|known| *known != set) {
+                self.table.sets.insert(key, set);
                 changed = true;
             }
         }
@@ -288,7 +299,7 @@ impl Built {
 
 /// The endpoints of a Service of this cluster, port by port. Without a ready one, those that
 /// leave and still answer are used (KEP-1669).
-fn direct(inputs: &Inputs<'_>, name: &Name, service: &Service) -> Vec<(u16, EndpointSet)> {
+fn direct(inputs: &Inputs<'_>, name: &Name, service: &Service) -> Sets {
     let spec = service.spec.as_ref();
     if spec.is_none_or(|spec| spec.type_.as_deref() == Some("ExternalName")) {
         return Vec::new();
@@ -310,9 +321,9 @@ fn direct(inputs: &Inputs<'_>, name: &Name, service: &Service) -> Vec<(u16, Endp
     sets.collect()
 }
 
-fn set(protocol: &AppProtocol, mut endpoints: Vec<Arc<Endpoint>>) -> EndpointSet {
+fn set(protocol: &AppProtocol, mut endpoints: Vec<Arc<Endpoint>>) -> Arc<EndpointSet> {
     endpoints.sort_by(|a, b| a.id.cmp(&b.id));
-    EndpointSet { protocol: protocol.clone(), endpoints: endpoints.into() }
+    Arc::new(EndpointSet { protocol: protocol.clone(), endpoints: endpoints.into() })
 }
 
 #[cfg(test)]
