@@ -99,7 +99,7 @@ pub struct CatalogService {
 }
 
 /// A port of an exported service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CatalogPort {
     /// Its name, empty where the Service has only one.
     pub name: Arc<str>,

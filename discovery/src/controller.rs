@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::apply::{Outcome, Store, apply, patch};
 use crate::catalog::client::LinkStates;
+use crate::plan::Known;
 use crate::report::{GatewayReport, LeaderWord};
 use crate::slices::{Reports, WereReady};
 
@@ -107,24 +108,25 @@ async fn follow<S: Store, G: Gateways>(
     inputs: &mut Inputs,
     words: &watch::Sender<Arc<Words>>,
 ) {
-    let mut were_ready = WereReady::default();
+    let (mut were_ready, mut known) = (WereReady::default(), Known::default());
     let mut retry = None;
     loop {
         let (mut wait, mut pause) = (PERIOD, DEBOUNCE);
         if inputs.leads() {
             let begun = Instant::now();
-            let (decided, seen_ready) = inputs.round(controller, &were_ready);
+            let (decided, seen_ready) = inputs.round(controller, (&were_ready, &known));
             were_ready = seen_ready;
             pause = pause.max(begun.elapsed());
             publish(words, &decided);
             let outcome = act(&controller.store, &decided).await;
+            known = decided.known;
             retry = next_retry(&outcome, retry);
             let until = |next: Timestamp| next.duration_since((controller.clock)());
             let next = decided.next.and_then(|next| Duration::try_from(until(next)).ok());
             wait = [retry, next].into_iter().flatten().fold(PERIOD, Duration::min).max(DEBOUNCE);
         } else {
             // Who leads next knows nothing of us: neither do we, if we lead again.
-            (were_ready, retry) = (WereReady::default(), None);
+            (were_ready, known, retry) = (WereReady::default(), Known::default(), None);
             words.send_if_modified(|words| {
                 let had = !words.is_empty();
                 *words = Arc::default();
@@ -175,7 +177,7 @@ impl Inputs {
     fn round<S, G: Gateways>(
         &mut self,
         controller: &mut Controller<S, G>,
-        were_ready: &WereReady,
+        (were_ready, known): (&WereReady, &Known),
     ) -> (Round, WereReady) {
         let resources = Arc::clone(&self.watched.resources.borrow_and_update());
         let slices = Arc::clone(&self.watched.slices.borrow_and_update());
@@ -197,6 +199,7 @@ impl Inputs {
             slices: &slices,
             states: &states,
             reports: &reports,
+            known,
             now: (controller.clock)(),
         };
         (round(&seen, &were_ready, &mut controller.gateways), were_ready)

@@ -26,7 +26,7 @@ pub struct Imports {
 }
 
 /// A service that at least one cluster exports.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Import {
     /// `Headless` or `ClusterSetIP`.
     pub headless: bool,
@@ -49,7 +49,7 @@ pub struct Import {
 }
 
 /// A cluster that exports a service.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Exporter {
     /// `creationTimestamp` of the `ServiceExport`, seconds since 1970.
     pub exported_at: i64,
@@ -58,7 +58,7 @@ pub struct Exporter {
 }
 
 /// A port of an import.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImportedPort {
     /// The port as the oldest of its exporters has it.
     pub port: CatalogPort,
@@ -67,7 +67,7 @@ pub struct ImportedPort {
 }
 
 /// A contradiction between exports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Conflict {
     /// What is contradicted: one of the reasons of `Conflict`.
     pub reason: ExportReason,

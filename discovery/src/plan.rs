@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::merge::{Import, Imports};
 use crate::slices::{Gateway, Reports, Seating};
 
+mod known;
 pub mod marks;
 mod mirror;
 mod object;
@@ -22,10 +23,10 @@ mod seats;
 mod services;
 mod standing;
 
+pub use self::known::{Known, Owners};
 pub use self::mirror::{Mirror, Remote, imported, mirrors};
 pub use self::object::derived_name;
-pub use self::services::owners;
-pub use self::standing::standing;
+pub use self::standing::{standing, stood};
 
 /// What stands in the cluster.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +74,12 @@ pub struct Inputs<'a> {
     pub gateways: &'a [Gateway],
     /// Their reports.
     pub reports: &'a Reports,
+    /// Who stands in the slices that are there.
+    pub standing: &'a Seating,
+    /// Whose the Services are.
+    pub owners: &'a Owners,
+    /// What the plan before this one knew.
+    pub known: &'a Known,
 }
 
 /// What is to be done, in order, and what cannot.
@@ -84,6 +91,8 @@ pub struct Plan {
     pub problems: Vec<Problem>,
     /// Who should stand in slices.
     pub seating: Seating,
+    /// What is known for the next plan.
+    pub known: Known,
 }
 
 /// An object as it is to be.
@@ -139,14 +148,14 @@ impl Problem {
 }
 
 /// What a Service of ours is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Role {
     Derived,
     Mirrored,
 }
 
 /// A Service of ours as it is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Wanted<'a> {
     role: Role,
     service: &'a Name,
@@ -213,7 +222,8 @@ impl Change {
 
 /// Plans. An import whose namespace does not exist here is left out.
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
-    let mut plan = Plan::default();
+    let known = Known { owners: inputs.owners.clone(), ..Known::default() };
+    let mut plan = Plan { known, ..Plan::default() };
     let wanted = services::wanted(inputs, &mut plan.problems);
     plan_imports(inputs, &mut plan);
     let kept = services::plan(inputs, &wanted, &mut plan);
@@ -244,11 +254,20 @@ fn plan_imports(inputs: &Inputs<'_>, plan: &mut Plan) {
             .services
             .get(&derived_name(name))
             .filter(|service| services::is_derived(service));
-        let object = object::service_import(name, import, derived.map(|service| &**service));
-        plan.changes.extend(match current {
-            None => Some(Change::Create(object)),
-            Some(current) => object::change(&**current, &current.metadata, object),
-        });
+        let ips = object::import_ips(import, derived.map(|service| &**service));
+        let object = || object::service_import(name, import, &ips);
+        let Some(current) = current else {
+            plan.changes.push(Change::Create(object()));
+            continue;
+        };
+        let look = || {
+            let change = object::change(&**current, &current.metadata, object());
+            let right = change.is_none();
+            plan.changes.extend(change);
+            right
+        };
+        let known = &inputs.known.imports;
+        plan.known.imports.is_right(known, (name, current), (import, &ips), look);
     }
     for (name, current) in &observed.imports {
         let wanted = inputs.imports.services.contains_key(name)

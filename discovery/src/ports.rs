@@ -103,6 +103,8 @@ pub struct Needs<'a> {
 pub struct Allotment {
     /// The records to write, each over the version that was read.
     pub changes: Vec<Change>,
+    /// Who has which container port as it is recorded, before these changes.
+    pub recorded: BTreeMap<PortOwner, u16>,
     /// The owners for which no port is left.
     pub exhausted: Vec<PortOwner>,
     /// When the next freed port has rested.
@@ -112,6 +114,7 @@ pub struct Allotment {
 /// The records as they are changed.
 struct Ledger<'a> {
     objects: BTreeMap<Name, Option<&'a ConfigMap>>,
+    /// The object of each port that is recorded, whether the record can be read or not.
     home: BTreeMap<u16, Name>,
     records: BTreeMap<u16, PortRecord>,
     touched: BTreeSet<Name>,
@@ -126,16 +129,15 @@ pub fn allot(
     needs: &Needs<'_>,
 ) -> Allotment {
     let read = PortRecords::read(namespace, objects.iter().map(|(name, object)| (name, &**object)));
-    let mut ledger = Ledger::open(namespace, objects, &read);
-    let mut allotment = Allotment::default();
+    let recorded = read.by_owner();
+    let mut ledger = Ledger::open(namespace, objects, read.by_port);
+    let mut allotment = Allotment { recorded, ..Allotment::default() };
     let held = settle(&mut ledger, needs, &mut allotment.next);
-    let unreadable: BTreeSet<u16> = read.unreadable.iter().copied().collect();
-    let mut free = (range.first..=range.last).filter(|port| {
-        !read.by_port.contains_key(port)
-            && !unreadable.contains(port)
-            && !needs.bound.contains(port)
-    });
-    for (owner, name) in needs.owners.iter().filter(|(owner, _)| !held.contains(*owner)) {
+    let missing: Vec<_> = needs.owners.iter().filter(|(owner, _)| !held.contains(*owner)).collect();
+    let free = |port: &u16| !ledger.home.contains_key(port) && !needs.bound.contains(port);
+    let free: Vec<u16> = (range.first..=range.last).filter(free).take(missing.len()).collect();
+    let mut free = free.into_iter();
+    for (owner, name) in missing {
         match free.next() {
             Some(port) => ledger.give(namespace, port, PortRecord::new(owner, name)),
             None => allotment.exhausted.push(owner.clone()),
@@ -158,18 +160,14 @@ fn settle(
         ledger.records.iter().map(|(port, record)| (record.freed_at.is_some(), *port)).collect();
     ports.sort_unstable();
     for (_, port) in ports {
-        let Some(mut record) = ledger.records.get(&port).cloned() else { continue };
-        let owner = record.owner();
+        let Some(record) = ledger.records.get(&port) else { continue };
+        let (owner, freed_at) = (record.owner(), record.freed_at);
         let needed = needs.owners.contains_key(&owner) && held.insert(owner);
-        match (needed, record.freed_at) {
+        match (needed, freed_at) {
             (true, None) => {}
-            (true, Some(_)) => {
-                record.freed_at = None;
-                ledger.put(port, Some(record));
-            }
+            (true, Some(_)) => ledger.free(port, None),
             (false, None) => {
-                record.freed_at = Some(needs.now);
-                ledger.put(port, Some(record));
+                ledger.free(port, Some(needs.now));
                 sooner(next, needs.now, needs.rest);
             }
             (false, Some(freed)) => {
@@ -177,7 +175,7 @@ fn settle(
                 if !rested {
                     sooner(next, freed, needs.rest);
                 } else if needs.all_reported && !needs.bound.contains(&port) {
-                    ledger.put(port, None);
+                    ledger.forget(port);
                 }
             }
         }
@@ -195,12 +193,12 @@ impl<'a> Ledger<'a> {
     fn open(
         namespace: &str,
         objects: &'a OrdMap<Name, Arc<ConfigMap>>,
-        read: &PortRecords,
+        records: BTreeMap<u16, PortRecord>,
     ) -> Self {
         let mut ledger = Self {
             objects: BTreeMap::new(),
             home: BTreeMap::new(),
-            records: read.by_port.clone(),
+            records,
             touched: BTreeSet::new(),
         };
         let ours = objects
@@ -220,14 +218,24 @@ impl<'a> Ledger<'a> {
         let home = Name::new(namespace, &format!("spanway-ports-{number}"));
         self.objects.entry(home.clone()).or_default();
         self.home.insert(port, home);
-        self.put(port, Some(record));
+        self.records.insert(port, record);
+        self.touch(port);
     }
 
-    fn put(&mut self, port: u16, record: Option<PortRecord>) {
-        match record {
-            Some(record) => self.records.insert(port, record),
-            None => self.records.remove(&port),
-        };
+    /// Says since when nobody needs a port, or that somebody does.
+    fn free(&mut self, port: u16, since: Option<Timestamp>) {
+        if let Some(record) = self.records.get_mut(&port) {
+            record.freed_at = since;
+        }
+        self.touch(port);
+    }
+
+    fn forget(&mut self, port: u16) {
+        self.records.remove(&port);
+        self.touch(port);
+    }
+
+    fn touch(&mut self, port: u16) {
         if let Some(home) = self.home.get(&port) {
             self.touched.insert(home.clone());
         }

@@ -18,8 +18,12 @@ use crate::report::{GatewayReport, LeaderWord};
 /// The newest report of each gateway, by instance.
 pub type Reports = BTreeMap<Arc<str>, Arc<GatewayReport>>;
 
-/// Who stands where: Service, container port and instance.
-pub type Seating = BTreeSet<(Name, u16, Arc<str>)>;
+/// Who stands where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seating(BTreeMap<Name, Seats>);
+
+/// Who stands in the slices of one Service: container port and instance.
+pub type Seats = BTreeSet<(u16, Arc<str>)>;
 
 /// The family of a slice's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,7 +50,7 @@ pub struct Gateway {
 }
 
 /// One entry of a slice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seat {
     /// UID of the pod.
     pub instance: Arc<str>,
@@ -56,6 +60,51 @@ pub struct Seat {
     pub node: Option<Arc<str>>,
     /// Its address of the slice's family.
     pub address: IpAddr,
+}
+
+impl Seating {
+    /// Who stands in the slices of a Service.
+    pub fn of(&self, service: &Name) -> Option<&Seats> {
+        self.0.get(service)
+    }
+
+    /// Adds to those of a Service.
+    pub fn add(&mut self, service: &Name, seats: Seats) {
+        if !seats.is_empty() {
+            self.0.entry(service.clone()).or_default().extend(seats);
+        }
+    }
+
+    /// The Services for which somebody stands somewhere.
+    pub fn services(&self) -> impl Iterator<Item = &Name> {
+        self.0.keys()
+    }
+
+    /// Who stands somewhere.
+    pub fn instances(&self) -> BTreeSet<&Arc<str>> {
+        self.0.values().flatten().map(|(_, instance)| instance).collect()
+    }
+
+    /// Who stands somewhere here and not there in `other`.
+    fn missing_in<'s>(&'s self, other: &Self) -> BTreeSet<&'s Arc<str>> {
+        let mut missing = BTreeSet::new();
+        for (service, seats) in &self.0 {
+            let there = other.of(service);
+            let gone = seats.iter().filter(|seat| there.is_none_or(|there| !there.contains(*seat)));
+            missing.extend(gone.map(|(_, instance)| instance));
+        }
+        missing
+    }
+}
+
+impl FromIterator<(Name, u16, Arc<str>)> for Seating {
+    fn from_iter<I: IntoIterator<Item = (Name, u16, Arc<str>)>>(seats: I) -> Self {
+        let mut seating = Self::default();
+        for (service, port, instance) in seats {
+            seating.add(&service, [(port, instance)].into());
+        }
+        seating
+    }
 }
 
 impl Family {
@@ -224,14 +273,15 @@ pub fn ours(slices: &Slices) -> impl Iterator<Item = (&Name, &EndpointSlice)> {
 
 /// Who stands in the slices that are there.
 pub fn standing(slices: &Slices) -> Seating {
-    let mut seating = Seating::new();
+    let mut seating = Seating::default();
     for (service, slice) in ours(slices) {
         let ports = slice.ports.iter().flatten().filter_map(|port| u16::try_from(port.port?).ok());
-        for port in ports {
-            let instances = slice.endpoints.iter().filter_map(|endpoint| {
-                endpoint.target_ref.as_ref().and_then(|pod| pod.uid.as_deref())
-            });
-            seating.extend(instances.map(|uid| (service.clone(), port, uid.into())));
+        let ports: Vec<u16> = ports.collect();
+        for endpoint in &slice.endpoints {
+            let uid = endpoint.target_ref.as_ref().and_then(|pod| pod.uid.as_deref());
+            let Some(instance) = uid.map(Arc::<str>::from) else { continue };
+            let seats = ports.iter().map(|port| (*port, Arc::clone(&instance)));
+            seating.add(service, seats.collect());
         }
     }
     seating
@@ -243,9 +293,8 @@ pub fn words(
     wanted: &Seating,
     standing: &Seating,
 ) -> BTreeMap<Arc<str>, LeaderWord> {
-    let missing: BTreeSet<&Arc<str>> =
-        wanted.difference(standing).map(|(_, _, instance)| instance).collect();
-    let present: BTreeSet<&Arc<str>> = standing.iter().map(|(_, _, instance)| instance).collect();
+    let missing = wanted.missing_in(standing);
+    let present = standing.instances();
     reports
         .values()
         .map(|report| {

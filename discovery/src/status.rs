@@ -2,7 +2,7 @@
 
 mod link;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::api::mcs::{ImportCluster, ServiceExport, ServiceImport};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::export::ExportRejection;
 use crate::merge::{Import, Imports, transport_label};
 use crate::plan::{Problem, derived_name, marks};
+use crate::slices::Seating;
 
 pub use self::link::{LinkFacts, links};
 
@@ -157,8 +158,8 @@ pub struct ImportFacts<'a> {
     pub observed: &'a OrdMap<Name, Arc<ServiceImport>>,
     /// The merged imports.
     pub imports: &'a Imports,
-    /// Services for which some gateway stands in a slice.
-    pub seated: &'a BTreeSet<Name>,
+    /// Who stands in the slices of which Service.
+    pub standing: &'a Seating,
     /// Why an import is not as it was asked for.
     pub problems: &'a [Problem],
 }
@@ -166,6 +167,10 @@ pub struct ImportFacts<'a> {
 /// The statuses of the imports of ours that are to change.
 pub fn imports(facts: &ImportFacts<'_>, now: Timestamp) -> Vec<StatusPatch> {
     let ours = facts.observed.iter().filter(|(_, object)| marks::is_ours(&object.metadata));
+    let mut problems: BTreeMap<&Name, Vec<&Problem>> = BTreeMap::new();
+    for problem in facts.problems {
+        problems.entry(&problem.import).or_default().push(problem);
+    }
     ours.filter_map(|(name, object)| {
         let import = facts.imports.services.get(name)?;
         let status = object.status.clone().unwrap_or_default();
@@ -175,7 +180,9 @@ pub fn imports(facts: &ImportFacts<'_>, now: Timestamp) -> Vec<StatusPatch> {
             .map(|exporter| ImportCluster { cluster: exporter.cluster.as_ref().into() })
             .collect();
         clusters.sort_by(|one, other| one.cluster.cmp(&other.cluster));
-        let wishes = import_wishes(facts, name, object, import);
+        let problems = problems.get(name).map(Vec::as_slice).unwrap_or_default();
+        let seated = facts.standing.of(&derived_name(name)).is_some();
+        let wishes = import_wishes(object, import, seated, problems);
         let conditions = fulfil(&status.conditions, wishes, object.metadata.generation, now);
         if conditions.is_none() && status.clusters == clusters {
             return None;
@@ -191,12 +198,11 @@ pub fn imports(facts: &ImportFacts<'_>, now: Timestamp) -> Vec<StatusPatch> {
 }
 
 fn import_wishes(
-    facts: &ImportFacts<'_>,
-    name: &Name,
     object: &ServiceImport,
     import: &Import,
+    seated: bool,
+    problems: &[&Problem],
 ) -> Vec<Wish> {
-    let seated = facts.seated.contains(&derived_name(name));
     let ready = if import.headless {
         Wish::new("Ready", true, "Ready", "a headless import has no IP")
     } else if object.spec.ips.is_empty() {
@@ -206,10 +212,8 @@ fn import_wishes(
     } else {
         Wish::new("Ready", false, "Pending", "no gateway has its ports bound yet")
     };
-    let (ports, names): (Vec<&Problem>, Vec<&Problem>) = facts
-        .problems
+    let (ports, names): (Vec<&Problem>, Vec<&Problem>) = problems
         .iter()
-        .filter(|problem| problem.import == *name)
         .partition(|problem| matches!(problem.reason, PORTS_EXHAUSTED | BIND_FAILED));
     vec![
         ready,

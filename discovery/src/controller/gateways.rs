@@ -88,15 +88,20 @@ impl Gateways for Work {
         });
         let planned = planned.unwrap_or_default();
         changes.extend(services(seen.resources, &planned));
-        let reports = seen.reports.values();
-        let bound = reports.flat_map(|report| report.bound.iter().map(|(_, owner)| owner.clone()));
+        // Of the ports of Services, which may be many, no Gateway says anything.
+        let bound = compiled.wanted_ports.iter().map(|(owner, _)| owner).filter(|owner| {
+            ports.allotted.get(*owner).is_some_and(|port| {
+                let key = (*port, (*owner).clone());
+                seen.reports.values().any(|report| report.bound.contains(&key))
+            })
+        });
         let unbound = seen.reports.values().flat_map(|report| report.unbound());
         let exhausted = ports.exhausted.iter().map(|owner| {
             let sentence = seen.settings.range.exhausted(owner.port);
             (owner.clone(), sentence)
         });
         let observed = status::Observed {
-            bound: bound.collect(),
+            bound: bound.cloned().collect(),
             unbound: unbound.map(|(owner, sentence)| (owner.clone(), sentence)).collect(),
             exhausted: exhausted.collect(),
             addresses: planned.addresses,

@@ -8,7 +8,6 @@ use config::api::cluster_link::{BundleRef, Import as ImportRules};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
 use config::model::{LinkName, Name};
-use config::ports::PortRecords;
 use config::resources::{Resources, Slices};
 use config::status::BIND_FAILED;
 use config::table::PortOwner;
@@ -21,7 +20,8 @@ use crate::export::export;
 use crate::link::{self, LinkRejection, Own};
 use crate::merge::{Member, merge};
 use crate::plan::{
-    self, Change, NamespaceView, Namespaces, Observed, Problem, Remote, imported, mirrors,
+    self, Change, Known, NamespaceView, Namespaces, Observed, Owners, Problem, Remote, imported,
+    mirrors,
 };
 use crate::ports::{self, Allotment, Needs, PortRange};
 use crate::report::LeaderWord;
@@ -67,6 +67,8 @@ pub struct Seen<'a> {
     pub states: &'a LinkStates,
     /// The reports of the gateways, the newest of each.
     pub reports: &'a Reports,
+    /// What the round before this one knew.
+    pub known: &'a Known,
     /// The time.
     pub now: Timestamp,
 }
@@ -82,6 +84,8 @@ pub struct Round {
     pub words: BTreeMap<Arc<str>, LeaderWord>,
     /// When there is something to do again even if nothing happens.
     pub next: Option<Timestamp>,
+    /// What is known for the next round.
+    pub known: Known,
 }
 
 /// What else the leader does: the work for Gateways, whose ports come from the same range.
@@ -155,7 +159,10 @@ pub fn round<G: Gateways>(seen: &Seen<'_>, were_ready: &WereReady, gateways: &mu
     let (mirrors, problems) = mirrors(&links.remotes, &namespaces);
 
     let view = gateways.look(seen);
-    let (ports, allotment, mut troubles) = allot(seen, gateways.owners(&view));
+    let standing = slices::standing(seen.slices);
+    let owners = seen.known.owners.next(&resources.services.valid);
+    let facts = (&standing, &owners);
+    let (ports, allotment, mut troubles) = allot(seen, gateways.owners(&view), facts);
     let pods = (seen.settings.world == World::Kubernetes).then_some(&resources.pods.valid);
     let in_reach = slices::gateways(pods, seen.reports, seen.slices, were_ready);
     let observed = observed(seen);
@@ -167,13 +174,15 @@ pub fn round<G: Gateways>(seen: &Seen<'_>, were_ready: &WereReady, gateways: &mu
         ports: &ports.allotted,
         gateways: &in_reach,
         reports: seen.reports,
+        standing: &standing,
+        owners: &owners,
+        known: seen.known,
     });
     if links.unreadable {
         planned.changes.retain(|change| !matches!(change, Change::Delete(_)));
     }
     troubles.extend(planned.problems);
     troubles.extend(problems);
-    let standing = slices::standing(seen.slices);
     let (more, statuses) = gateways.round(seen, view, &ports);
     let mut changes = allotment.changes;
     changes.extend(planned.changes);
@@ -185,6 +194,7 @@ pub fn round<G: Gateways>(seen: &Seen<'_>, were_ready: &WereReady, gateways: &mu
         statuses: facts.all(seen, &imports, &standing),
         words: slices::words(seen.reports, &planned.seating, &standing),
         next: allotment.next,
+        known: planned.known,
     }
 }
 
@@ -204,11 +214,10 @@ impl Statuses<'_> {
         standing: &Seating,
     ) -> Vec<StatusPatch> {
         let resources = seen.resources;
-        let seated: BTreeSet<Name> = standing.iter().map(|(service, ..)| service.clone()).collect();
         let import_facts = ImportFacts {
             observed: &resources.service_imports.valid,
             imports,
-            seated: &seated,
+            standing,
             problems: self.problems,
         };
         let link_facts = LinkFacts {
@@ -268,13 +277,12 @@ fn remote(seen: &Seen<'_>, link: &LinkName, object: &ClusterLink, sound: bool) -
 /// What we export, and what of it is not valid. What cannot be read stays as it stands.
 fn own_exports(seen: &Seen<'_>) -> (OrdMap<Name, Arc<CatalogService>>, ExportVerdicts) {
     let (exports, services) = (&seen.resources.service_exports, &seen.resources.services);
-    let standing = plan::standing(&seen.settings.cluster, &seen.resources.service_imports.valid);
-    let unreadable = |name: &Name| {
-        exports.broken.contains_key(name)
-            || (exports.valid.contains_key(name) && services.broken.contains_key(name))
-    };
+    let imports = &seen.resources.service_imports.valid;
+    let unread = exports.valid.keys().filter(|name| services.broken.contains_key(*name));
+    let unread = exports.broken.keys().chain(unread);
+    let stand = |name: &Name| plan::stood(&seen.settings.cluster, imports.get(name)?);
     let mut own: OrdMap<Name, Arc<CatalogService>> =
-        standing.into_iter().filter(|(name, _)| unreadable(name)).collect();
+        unread.filter_map(|name| Some((name.clone(), Arc::new(stand(name)?)))).collect();
     let mut verdicts = ExportVerdicts::new();
     for (name, object) in
         exports.valid.iter().filter(|(name, _)| !services.broken.contains_key(*name))
@@ -326,28 +334,27 @@ fn observed(seen: &Seen<'_>) -> Observed {
 fn allot(
     seen: &Seen<'_>,
     mut owners: BTreeMap<PortOwner, Name>,
+    (standing, ours): (&Seating, &Owners),
 ) -> (Ports, Allotment, Vec<Problem>) {
     let resources = seen.resources;
     let namespace = &*seen.settings.namespace;
-    let ours = plan::owners(&resources.services.valid);
+    let ours = ours.ports();
     owners.extend(ours.clone());
     let bound: BTreeSet<u16> = seen
         .reports
         .values()
         .flat_map(|report| report.bound.iter().map(|(port, _)| *port))
         .collect();
-    let standing = slices::standing(seen.slices);
     let needs = Needs {
         owners: &owners,
         bound: &bound,
         all_reported: !seen.reports.is_empty()
-            && standing.iter().all(|(_, _, instance)| seen.reports.contains_key(instance)),
+            && standing.instances().into_iter().all(|it| seen.reports.contains_key(it)),
         rest: seen.settings.rest,
         now: seen.now,
     };
     let objects = &resources.config_maps.valid;
     let allotment = ports::allot(namespace, objects, seen.settings.range, &needs);
-    let read = PortRecords::read(namespace, objects.iter().map(|(name, map)| (name, &**map)));
     let problem = |owner: &PortOwner, reason, message| {
         let service = resources.services.get(ours.get(owner)?)?;
         let namespace = service.metadata.namespace.as_deref()?;
@@ -360,6 +367,6 @@ fn allot(
     let failed = seen.reports.values().flat_map(|report| report.unbound());
     let failed = failed.filter_map(|(owner, message)| problem(owner, BIND_FAILED, message));
     let problems = exhausted.chain(failed).collect();
-    let exhausted = allotment.exhausted.clone();
-    (Ports { allotted: read.by_owner(), exhausted }, allotment, problems)
+    let (allotted, exhausted) = (allotment.recorded.clone(), allotment.exhausted.clone());
+    (Ports { allotted, exhausted }, allotment, problems)
 }

@@ -307,10 +307,10 @@ async fn a_gateway_is_led_into_the_slices_and_out_of_them() {
     cluster.mirrored().await;
     cluster.report(false);
     cluster.until_word(|word| word.in_slices).await;
-    assert_eq!(standing(&cluster.slices.borrow()).len(), 2);
+    assert_eq!(standing(&cluster.slices.borrow()).services().count(), 2);
     cluster.report(true);
     cluster.until_word(|word| word.removed).await;
-    assert!(standing(&cluster.slices.borrow()).is_empty());
+    assert_eq!(standing(&cluster.slices.borrow()).services().count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -426,7 +426,7 @@ async fn a_service_that_a_user_took_over_stays() {
         "endpoints": [],
     });
     cluster.server.put(&ObjectRef::new(Kind::EndpointSlice, own), slice);
-    cluster.until_slices(|slices| standing(slices).len() == 1).await;
+    cluster.until_slices(|slices| standing(slices).services().count() == 1).await;
     cluster.states.send_replace(link_state(false));
     cluster.until(|resources| resources.services.valid.len() == 1).await;
     let left = cluster.server.get(Kind::Service, &web()).unwrap();

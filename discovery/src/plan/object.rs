@@ -112,9 +112,13 @@ fn object(kind: Kind, name: &Name, mut labels: Map<String, Value>, mut body: Val
     Object { reference: ObjectRef::new(kind, name.clone()), value }
 }
 
-/// A `ServiceImport`; its IPs are those of its derived Service, once it has some.
-pub(super) fn service_import(name: &Name, import: &Import, derived: Option<&Service>) -> Object {
-    let ips: Vec<&str> = if import.headless { Vec::new() } else { addresses(derived) };
+/// The IPs of an import: those of its derived Service, once it has some.
+pub(super) fn import_ips<'s>(import: &Import, derived: Option<&'s Service>) -> Vec<&'s str> {
+    if import.headless { Vec::new() } else { addresses(derived) }
+}
+
+/// A `ServiceImport`.
+pub(super) fn service_import(name: &Name, import: &Import, ips: &[&str]) -> Object {
     let families: Vec<&str> =
         ips.iter().map(|ip| if ip.contains(':') { "IPv6" } else { "IPv4" }).collect();
     let affinity = import.session_affinity_seconds;
@@ -130,7 +134,7 @@ pub(super) fn service_import(name: &Name, import: &Import, derived: Option<&Serv
         "spec": {
             "type": if import.headless { "Headless" } else { "ClusterSetIP" },
             "ports": ports(&import.ports),
-            "ips": (!ips.is_empty()).then_some(&ips),
+            "ips": (!ips.is_empty()).then_some(ips),
             "ipFamilies": (!families.is_empty()).then_some(&families),
             "sessionAffinity": affinity.map_or("None", |_| "ClientIP"),
             "sessionAffinityConfig": timeout,
@@ -213,6 +217,7 @@ fn port_fingerprint(port: &ServicePort) -> String {
 }
 
 /// One slice of a Service: gateways that have the same ports bound, for one exporting cluster.
+#[derive(Hash)]
 pub(super) struct SliceOf<'a> {
     /// Whose.
     pub(super) service: &'a Name,
@@ -226,15 +231,19 @@ pub(super) struct SliceOf<'a> {
     pub(super) ports: &'a [(&'a CatalogPort, u16)],
 }
 
-/// An `EndpointSlice` that names gateways.
-pub(super) fn slice(of: &SliceOf<'_>, seats: &[&Seat]) -> Object {
+/// The name of a slice.
+pub(super) fn slice_name(of: &SliceOf<'_>) -> Name {
     let numbers: Vec<String> =
         of.ports.iter().map(|(port, at)| format!("{}:{at}", port.number)).collect();
     let hash = short_digest(&[&of.service.name, of.cluster, of.family.label(), &numbers.join(",")]);
-    let name = Name {
+    Name {
         namespace: Arc::clone(&of.service.namespace),
         name: format!("{}-{hash}", of.service.name).into(),
-    };
+    }
+}
+
+/// An `EndpointSlice` that names gateways.
+pub(super) fn slice(name: &Name, of: &SliceOf<'_>, seats: &[&Seat]) -> Object {
     let count = of.wanted.import.ports.len();
     let ports: Vec<Value> = of
         .ports
@@ -251,7 +260,7 @@ pub(super) fn slice(of: &SliceOf<'_>, seats: &[&Seat]) -> Object {
     labels.insert(LABEL_SERVICE_NAME.into(), label_value(&of.wanted.service.name));
     labels.insert(LABEL_SOURCE_CLUSTER.into(), label_value(of.cluster));
     let body = json!({"addressType": of.family.label(), "ports": ports, "endpoints": endpoints});
-    object(Kind::EndpointSlice, &name, labels, body)
+    object(Kind::EndpointSlice, name, labels, body)
 }
 
 fn endpoint(seat: &Seat) -> Value {

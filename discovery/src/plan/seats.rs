@@ -8,7 +8,7 @@ use config::table::PortOwner;
 
 use crate::catalog::CatalogPort;
 use crate::merge::carried;
-use crate::slices::{self, Family, Gateway, Seat, Seating};
+use crate::slices::{self, Family, Gateway, Seat};
 
 use super::object::{self, SliceOf};
 use super::services::Kept;
@@ -22,20 +22,12 @@ type Led<'a> = (&'a CatalogPort, u16);
 
 /// Plans the slices of the Services that are kept; all others of ours go.
 pub(super) fn plan(inputs: &Inputs<'_>, kept: &[Kept<'_>], plan: &mut Plan) {
-    let standing = slices::standing(&inputs.observed.slices);
     let mut wanted = BTreeSet::new();
     for kept in kept {
-        let seated = seated(inputs, kept, &standing);
-        for (_, port, gateway) in &seated {
-            let seat = (kept.name.clone(), *port, Arc::clone(&gateway.instance));
-            plan.seating.insert(seat);
-        }
-        for slice in slices_of(kept, &seated) {
-            wanted.insert(slice.reference.name.clone());
-            if !stands(inputs, kept.name, &slice) {
-                plan.changes.push(Change::Apply(slice));
-            }
-        }
+        let seated = seated(inputs, kept);
+        let seats = seated.iter().map(|(_, port, gateway)| (*port, Arc::clone(&gateway.instance)));
+        plan.seating.add(kept.name, seats.collect());
+        wanted.extend(plan_slices(inputs, kept, &seated, plan));
     }
     let mut doomed = Vec::new();
     for (service, slice) in slices::ours(&inputs.observed.slices) {
@@ -65,22 +57,21 @@ fn awaits_own(inputs: &Inputs<'_>, service: &Name) -> bool {
 }
 
 /// Which gateways take which ports of a Service.
-fn seated<'a>(
-    inputs: &Inputs<'a>,
-    kept: &Kept<'a>,
-    standing: &Seating,
-) -> Vec<(&'a CatalogPort, u16, &'a Gateway)> {
+fn seated<'a>(inputs: &Inputs<'a>, kept: &Kept<'a>) -> Vec<(&'a CatalogPort, u16, &'a Gateway)> {
     let Some(uid) = kept.observed.metadata.uid.as_deref() else { return Vec::new() };
+    let uid: Arc<str> = uid.into();
+    let standing = inputs.standing.of(kept.name);
     let mut seated = Vec::new();
     for imported in &kept.wanted.import.ports {
         let port = &imported.port;
-        let owner = PortOwner { uid: uid.into(), port: port.number };
+        let owner = PortOwner { uid: Arc::clone(&uid), port: port.number };
         let Some(&at) = inputs.ports.get(&owner).filter(|_| carried(port.transport)) else {
             continue;
         };
         for gateway in inputs.gateways {
-            let seat = (kept.name.clone(), at, Arc::clone(&gateway.instance));
-            if gateway.takes(inputs.reports, &owner, at, standing.contains(&seat)) {
+            let seat = (at, Arc::clone(&gateway.instance));
+            let stands = standing.is_some_and(|seats| seats.contains(&seat));
+            if gateway.takes(inputs.reports, &owner, at, stands) {
                 seated.push((port, at, gateway));
             }
         }
@@ -88,11 +79,16 @@ fn seated<'a>(
     seated
 }
 
-/// The slices of a Service: for each exporting cluster and family, one for each set of ports that
-/// some gateways have bound, as a rule one.
-fn slices_of(kept: &Kept<'_>, seated: &[(&CatalogPort, u16, &Gateway)]) -> Vec<super::Object> {
+/// Plans the slices of a Service and gives their names: for each exporting cluster and family, one
+/// for each set of ports that some gateways have bound, as a rule one.
+fn plan_slices(
+    inputs: &Inputs<'_>,
+    kept: &Kept<'_>,
+    seated: &[(&CatalogPort, u16, &Gateway)],
+    plan: &mut Plan,
+) -> Vec<Name> {
     let import = kept.wanted.import;
-    let mut slices = Vec::new();
+    let mut names = Vec::new();
     for exporter in &import.exporters {
         let cluster = &exporter.cluster;
         let exposes = |at: &CatalogPort| {
@@ -111,25 +107,39 @@ fn slices_of(kept: &Kept<'_>, seated: &[(&CatalogPort, u16, &Gateway)]) -> Vec<s
                 let key = led.iter().map(|(_, at)| *at).collect();
                 groups.entry(key).or_insert_with(|| (led.clone(), Vec::new())).1.push(seat);
             }
-            slices.extend(groups.values().map(|(ports, seats)| {
+            for (ports, seats) in groups.values() {
                 let (service, wanted) = (kept.name, &kept.wanted);
                 let seats: Vec<&Seat> = seats.iter().take(SEATS_MAX).collect();
-                object::slice(&SliceOf { service, wanted, cluster, family, ports }, &seats)
-            }));
+                let of = SliceOf { service, wanted, cluster, family, ports };
+                names.push(plan_slice(inputs, &of, &seats, plan));
+            }
         }
     }
-    slices
+    names
+}
+
+fn plan_slice(inputs: &Inputs<'_>, of: &SliceOf<'_>, seats: &[&Seat], plan: &mut Plan) -> Name {
+    let name = object::slice_name(of);
+    let slices = inputs.observed.slices.by_service.get(of.service);
+    let Some(current) = slices.and_then(|slices| slices.get(&name.name)) else {
+        plan.changes.push(Change::Apply(object::slice(&name, of, seats)));
+        return name;
+    };
+    let look = || {
+        let slice = object::slice(&name, of, seats);
+        let current = serde_json::to_value(&**current).unwrap_or_default();
+        let right = object::covers(&current, &slice.value);
+        if !right {
+            plan.changes.push(Change::Apply(slice));
+        }
+        right
+    };
+    plan.known.slices.is_right(&inputs.known.slices, (&name, current), (of, seats), look);
+    name
 }
 
 /// Whether the Service has addresses of the family; where it does not say, it has.
 fn has_family(kept: &Kept<'_>, family: Family) -> bool {
     let families = kept.observed.spec.as_ref().and_then(|spec| spec.ip_families.as_ref());
     families.is_none_or(|families| families.iter().any(|known| known == family.label()))
-}
-
-fn stands(inputs: &Inputs<'_>, service: &Name, slice: &super::Object) -> bool {
-    let slices = inputs.observed.slices.by_service.get(service);
-    let current = slices.and_then(|slices| slices.get(&*slice.reference.name.name));
-    let current = current.and_then(|current| serde_json::to_value(&**current).ok());
-    current.is_some_and(|current| object::covers(&current, &slice.value))
 }

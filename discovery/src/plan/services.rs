@@ -6,11 +6,10 @@ use std::sync::Arc;
 use config::marks::Standing;
 use config::model::{Kind, Name, ObjectRef};
 use config::table::PortOwner;
-use imbl::OrdMap;
 use k8s_openapi::api::core::v1::Service;
 
 use super::{
-    Change, Doomed, Inputs, Mirror, Object, Plan, Problem, Role, Wanted, derived_name,
+    Change, Doomed, Inputs, Mirror, Object, Owners, Plan, Problem, Role, Wanted, derived_name,
     imports_here, marks, object,
 };
 
@@ -23,9 +22,8 @@ pub(super) struct Kept<'a> {
 }
 
 /// Whose a Service is.
-enum Owner {
-    /// Nobody's: there is none.
-    None,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
     /// Somebody else's, or about to go.
     Foreign,
     /// It was ours until somebody set its selector, type or ports.
@@ -71,37 +69,53 @@ pub(super) fn plan<'a>(
     let services = &inputs.observed.services;
     let mut kept = Vec::new();
     for (name, wanted) in wanted {
-        let current = services.get(name).map(|service| &**service);
-        let unreadable = inputs.observed.unreadable_services.contains(name);
-        match (owner(current), current) {
-            _ if unreadable => plan.problems.push(taken(name, wanted)),
-            (Owner::None, _) | (_, None) => {
-                plan.changes.push(Change::Create(object::service(name, wanted)));
-            }
-            (Owner::Ours, Some(observed)) => {
-                let object = object::service(name, wanted);
-                plan.changes.extend(object::change(observed, &observed.metadata, object));
+        if inputs.observed.unreadable_services.contains(name) {
+            plan.problems.push(taken(name, wanted));
+            continue;
+        }
+        let Some(observed) = services.get(name) else {
+            plan.changes.push(Change::Create(object::service(name, wanted)));
+            continue;
+        };
+        match inputs.owners.0.get(name).map_or(Owner::Foreign, |(_, owner)| *owner) {
+            Owner::Ours => {
+                adjust(inputs, plan, (name, observed), wanted);
                 kept.push(Kept { name, observed, wanted: *wanted });
             }
-            (Owner::TakenOver, Some(observed)) if is_derived(observed) => {
+            Owner::TakenOver if is_derived(observed) => {
                 // Its name is reserved and it holds an address that clients know: put right.
                 plan.changes.extend(repaired(name, observed, wanted).map(Change::Replace));
                 kept.push(Kept { name, observed, wanted: *wanted });
             }
-            (Owner::TakenOver | Owner::Foreign, Some(_)) => plan.problems.push(taken(name, wanted)),
+            Owner::TakenOver | Owner::Foreign => plan.problems.push(taken(name, wanted)),
         }
     }
-    plan.changes.extend(
-        services
-            .iter()
-            .filter_map(|(name, service)| withdrawal(name, service, wanted.contains_key(name))),
-    );
+    plan.changes.extend(inputs.owners.0.iter().filter_map(|(name, (service, owner))| {
+        withdrawal((name, service), *owner, wanted.contains_key(name))
+    }));
     kept
 }
 
+/// Makes a Service of ours what it should be, if it is not.
+fn adjust(
+    inputs: &Inputs<'_>,
+    plan: &mut Plan,
+    (name, observed): (&Name, &Arc<Service>),
+    wanted: &Wanted<'_>,
+) {
+    let look = || {
+        let object = object::service(name, wanted);
+        let change = object::change(&**observed, &observed.metadata, object);
+        let right = change.is_none();
+        plan.changes.extend(change);
+        right
+    };
+    plan.known.services.is_right(&inputs.known.services, (name, observed), wanted, look);
+}
+
 /// Lets go of a Service that was taken over; deletes one of ours that is not wanted any more.
-fn withdrawal(name: &Name, service: &Service, wanted: bool) -> Option<Change> {
-    match owner(Some(service)) {
+fn withdrawal((name, service): (&Name, &Service), owner: Owner, wanted: bool) -> Option<Change> {
+    match owner {
         Owner::TakenOver if !is_derived(service) => released(name, service).map(Change::Release),
         Owner::Ours | Owner::TakenOver if !wanted => {
             Some(Change::Delete(Doomed::new(Kind::Service, name, &service.metadata)))
@@ -124,10 +138,14 @@ pub(super) fn is_derived(service: &Service) -> bool {
     matches!(standing(service), Some(Standing::Derived { .. }))
 }
 
-fn owner(service: Option<&Service>) -> Owner {
-    let Some(service) = service else { return Owner::None };
+/// Whether it bears the labels of a Service of ours.
+pub(super) fn is_labelled(service: &Service) -> bool {
+    standing(service).is_some()
+}
+
+pub(super) fn owner(service: &Service) -> Owner {
     let metadata = &service.metadata;
-    if metadata.deletion_timestamp.is_some() || standing(service).is_none() {
+    if metadata.deletion_timestamp.is_some() || !is_labelled(service) {
         return Owner::Foreign;
     }
     let written = marks::annotation(metadata, marks::FINGERPRINT);
@@ -164,21 +182,25 @@ fn repaired(name: &Name, observed: &Service, wanted: &Wanted<'_>) -> Option<Obje
     Some(Object { value, ..object })
 }
 
-/// Whose ports are wanted, each with the owner's name: the TCP ports of all derived and mirrored
-/// Services that stand.
-pub fn owners(services: &OrdMap<Name, Arc<Service>>) -> BTreeMap<PortOwner, Name> {
-    let ours = services.iter().filter(|(_, service)| {
-        matches!(owner(Some(service)), Owner::Ours)
-            || (matches!(owner(Some(service)), Owner::TakenOver) && is_derived(service))
-    });
-    ours.flat_map(|(name, service)| {
-        let uid: Option<Arc<str>> = service.metadata.uid.as_deref().map(Arc::from);
-        let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-        let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|p| p == "TCP"));
-        tcp.filter_map(move |port| {
-            let port = u16::try_from(port.port).ok()?;
-            Some((PortOwner { uid: uid.clone()?, port }, name.clone()))
+impl Owners {
+    /// Whose ports are wanted, each with the owner's name: the TCP ports of all derived and
+    /// mirrored Services that stand.
+    pub fn ports(&self) -> BTreeMap<PortOwner, Name> {
+        let ours = self.0.iter().filter(|(_, (service, owner))| match owner {
+            Owner::Ours => true,
+            Owner::TakenOver => is_derived(service),
+            Owner::Foreign => false,
+        });
+        let ours = ours.map(|(name, (service, _))| (name, service));
+        ours.flat_map(|(name, service)| {
+            let uid: Option<Arc<str>> = service.metadata.uid.as_deref().map(Arc::from);
+            let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+            let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|p| p == "TCP"));
+            tcp.filter_map(move |port| {
+                let port = u16::try_from(port.port).ok()?;
+                Some((PortOwner { uid: uid.clone()?, port }, name.clone()))
+            })
         })
-    })
-    .collect()
+        .collect()
+    }
 }

@@ -29,7 +29,7 @@ struct ExportedPort {
     app_protocol: Option<String>,
 }
 
-/// The annotation that `of` reads again: cluster → age and ports of its export.
+/// The annotation that `stood` reads again: cluster → age and ports of its export.
 pub(super) fn record(import: &Import) -> String {
     let exported = |cluster: &str| {
         let ports =
@@ -55,11 +55,12 @@ pub fn standing(
 ) -> OrdMap<Name, Arc<CatalogService>> {
     imports
         .iter()
-        .filter_map(|(name, import)| Some((name.clone(), Arc::new(of(cluster, import)?))))
+        .filter_map(|(name, import)| Some((name.clone(), Arc::new(stood(cluster, import)?))))
         .collect()
 }
 
-fn of(cluster: &str, import: &ServiceImport) -> Option<CatalogService> {
+/// The same for one import.
+pub fn stood(cluster: &str, import: &ServiceImport) -> Option<CatalogService> {
     if !marks::is_ours(&import.metadata) {
         return None;
     }

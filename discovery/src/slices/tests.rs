@@ -88,7 +88,7 @@ fn named_by(
 ) -> bool {
     let reports: Reports =
         report.into_iter().map(|report| ("gw".into(), Arc::new(report))).collect();
-    let stands = !standing(slices).is_empty();
+    let stands = standing(slices).services().next().is_some();
     let gateways = gateways(pods, &reports, slices, were_ready);
     gateways.iter().any(|gateway| gateway.takes(&reports, &owner(), PORT, stands))
 }
@@ -182,26 +182,26 @@ fn word(report: GatewayReport, wanted: &Seating, standing: &Seating) -> LeaderWo
 }
 
 fn seat() -> Seating {
-    [(Name::new("shop", "web"), PORT, "gw".into())].into()
+    [(Name::new("shop", "web"), PORT, "gw".into())].into_iter().collect()
 }
 
 #[test]
 fn a_gateway_is_confirmed_once_it_stands_in_every_slice() {
-    let none = Seating::new();
+    let none = Seating::default();
     assert!(word(report(true, true), &seat(), &seat()).in_slices);
     assert!(!word(report(true, true), &seat(), &none).in_slices);
 }
 
 #[test]
 fn a_gateway_that_no_slice_should_name_is_confirmed_at_once() {
-    assert!(word(report(true, true), &Seating::new(), &Seating::new()).in_slices);
+    assert!(word(report(true, true), &Seating::default(), &Seating::default()).in_slices);
 }
 
 #[test]
 fn a_removal_is_confirmed_once_no_slice_names_it() {
     let mut draining = report(true, true);
     draining.draining = true;
-    let none = Seating::new();
+    let none = Seating::default();
     assert!(!word(draining.clone(), &none, &seat()).removed);
     assert!(word(draining, &none, &none).removed);
     assert!(!word(report(true, true), &none, &none).removed);

@@ -134,7 +134,10 @@ fn import_patch(member: Member, seated: bool, problems: &[Problem]) -> Vec<Statu
     let facts = ImportFacts {
         observed: &read(&spec, &json!([])),
         imports: &merge(&[member]),
-        seated: &seated.then(|| derived_name(&web())).into_iter().collect(),
+        standing: &seated
+            .then(|| (derived_name(&web()), 20_000, "gw".into()))
+            .into_iter()
+            .collect(),
         problems,
     };
     imports(&facts, at(5))

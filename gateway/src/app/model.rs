@@ -17,6 +17,7 @@ use config::table::{PortOwner, RoutingTable};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
 use discovery::link::{Link, LinkRejection, Own, links};
+use discovery::plan::Owners;
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::Service;
@@ -222,7 +223,7 @@ impl Model {
     fn take_services(&mut self, before: &Resources, touched: &Touched) {
         let ports = |service: Option<&Arc<Service>>, name: &Name| {
             let one = service.map(|service| OrdMap::unit(name.clone(), Arc::clone(service)));
-            discovery::plan::owners(&one.unwrap_or_default()).into_keys()
+            Owners::of(&one.unwrap_or_default()).ports().into_keys()
         };
         for name in &touched.services {
             let now = self.resources.services.valid.get(name);

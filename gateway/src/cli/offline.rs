@@ -53,7 +53,7 @@ fn stand_in(resources: &mut Resources, context: &Context) -> BTreeSet<u16> {
     let held = records.by_owner();
     let mut owners: BTreeMap<_, _> =
         compile(resources, context).wanted_ports.iter().cloned().collect();
-    owners.extend(discovery::plan::owners(&resources.services.valid));
+    owners.extend(discovery::plan::Owners::of(&resources.services.valid).ports());
     let missing = owners.into_iter().filter(|(owner, _)| !held.contains_key(owner));
     let free = (1..=u16::MAX)
         .filter(|port| !records.by_port.contains_key(port) && !records.unreadable.contains(port));

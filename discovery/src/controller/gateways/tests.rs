@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::catalog::client::LinkStates;
 use crate::controller::round::{Settings, World};
+use crate::plan::Known;
 use crate::ports::{PortRange, REST};
 use crate::slices::Reports;
 
@@ -87,6 +88,7 @@ fn decided(
         resources,
         slices: &Slices::default(),
         states: &LinkStates::default(),
+        known: &Known::default(),
         reports: &Reports::new(),
         now: Timestamp::from_second(second).unwrap(),
     };

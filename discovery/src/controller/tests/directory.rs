@@ -50,11 +50,11 @@ async fn what_is_mirrored_comes_and_goes_in_a_directory_too() {
     let report = report_of(&resources.borrow(), false);
     reports.send_replace(report);
     until(&mut told, |words| words.get("gw").is_some_and(|word| word.in_slices)).await;
-    until(&mut slices, |slices| standing(slices).len() == 2).await;
+    until(&mut slices, |slices| standing(slices).services().count() == 2).await;
     states.send_replace(link_state(false));
     until(&mut resources, |resources| resources.services.valid.is_empty()).await;
     until(&mut resources, |resources| resources.service_imports.valid.is_empty()).await;
-    until(&mut slices, |slices| standing(slices).is_empty()).await;
+    until(&mut slices, |slices| standing(slices).services().count() == 0).await;
     stop.cancel();
     leader.await.unwrap();
     source.await.unwrap();
