@@ -49,6 +49,35 @@ pub struct LinkState {
     pub unresolved: Option<String>,
 }
 
+impl LinkState {
+    /// Whether a leader decides alike on both: when it was heard of last, and how far the other
+    /// cluster's watches were, changes with every sign of life and stands in no object.
+    pub fn decides_alike(&self, other: &Self) -> bool {
+        let Self {
+            catalog,
+            received,
+            freshness,
+            heard: _,
+            connected,
+            problem,
+            addresses,
+            named,
+            unresolved,
+        } = self;
+        let Catalog { services, version: _, draining, drained_percent } = &**catalog;
+        *services == other.catalog.services
+            && *draining == other.catalog.draining
+            && *drained_percent == other.catalog.drained_percent
+            && *received == other.received
+            && *freshness == other.freshness
+            && *connected == other.connected
+            && *problem == other.problem
+            && *addresses == other.addresses
+            && *named == other.named
+            && *unresolved == other.unresolved
+    }
+}
+
 /// Why there is no connection to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

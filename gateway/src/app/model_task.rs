@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::model::ObjectRef;
+use config::model::{LinkName, ObjectRef};
 use config::source::Watched;
 use discovery::catalog::Offers;
-use discovery::catalog::client::LinkStates;
+use discovery::catalog::client::{LinkState, LinkStates};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -121,7 +121,10 @@ fn tell(model: &Model, outputs: &Outputs) {
     let states = derived.known.iter().map(|(name, it)| (Arc::clone(name), Arc::clone(&it.state)));
     let states: LinkStates = states.collect();
     outputs.states.send_if_modified(|known| {
-        let changed = *known != states;
+        let alike = |(name, state): (&LinkName, &Arc<LinkState>)| {
+            known.get(name).is_some_and(|known| known.decides_alike(state))
+        };
+        let changed = known.len() != states.len() || !states.iter().all(alike);
         *known = states;
         changed
     });

@@ -410,3 +410,14 @@ fn what_must_be_seen_is_the_newest_of_each_kind_that_was_offered() {
     assert_eq!(behind.asks(&known, now + RESET_AFTER), (newest, true));
     assert_eq!(OrdMap::<Arc<str>, u64>::new(), Behind::default().offered);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_is_nothing_to_decide_on_and_a_lost_stream_is() {
+    let at = Instant::now();
+    let state =
+        LinkState { heard: Some(Heard { at, age: Duration::ZERO }), ..LinkState::default() };
+    let later = Heard { at: at + Duration::from_secs(5), age: Duration::ZERO };
+    assert!(state.decides_alike(&LinkState { heard: Some(later), ..state.clone() }));
+    let lost = LinkState { connected: !state.connected, ..state.clone() };
+    assert!(!state.decides_alike(&lost));
+}
