@@ -21,6 +21,10 @@ use crate::settings::{
     Control, DrainSettings, FIRST_SLICES_WAIT, Pod, Role, Settings, SourceSettings,
 };
 
+/// Threads for what waits for the disk, which is done one after the other, and for names. Each has
+/// memory of its own that the others cannot use: with ten of them a burst of objects left 5 MB more.
+const WAITING_THREADS: usize = 2;
+
 /// How much nicer threads are that serve no requests.
 #[cfg(target_os = "linux")]
 const CONTROL_NICE: i32 = 5;
@@ -237,6 +241,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
 fn control_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(WAITING_THREADS)
         .thread_name("control")
         .on_thread_start(give_way)
         .enable_all()
