@@ -96,7 +96,8 @@ def distance_row(context, world, constants):
 
 
 class PortsWorld(PairWorld):
-    """A far cluster that exports many ports, one by one in services of a hundred."""
+    """A far cluster that exports many ports in services of a hundred. Each has two container ports
+    in the near one: that of the derived Service and that of the mirrored one."""
 
     def start_near(self, workers):
         self.workers = workers
@@ -116,7 +117,7 @@ class PortsWorld(PairWorld):
     def export(self, ports):
         numbers = range(1, SERVICES_OF + 1)
         texts = []
-        for name in (f"many-{at:03}" for at in range(ports // SERVICES_OF)):
+        for name in (f"many-{at:03}" for at in range(ports // (2 * SERVICES_OF))):
             texts += [spanway.service_of(name, numbers), spanway.export(name),
                       spanway.slices_of(name, numbers, ENDPOINTS[0][0], UPSTREAM_PORT)]
         spanway.write(self.work / "far", {"many.yaml": texts})

@@ -145,7 +145,7 @@ def slow_row(context):
 
 def ports_row(context):
     refuse_taken(range(links.MANY_PORTS[0], links.MANY_PORTS[1] + 1))
-    ports = CONSTANTS["mp"]["ports"] if context.size.judged else links.SERVICES_OF
+    ports = CONSTANTS["mp"]["ports"] if context.size.judged else 2 * links.SERVICES_OF
     found = []
     for number in (1, 8):
         with alone(context, f"mp-{number}", links.PortsWorld) as world:
