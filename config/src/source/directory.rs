@@ -121,7 +121,7 @@ pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<Dynamic
         file.take(path, text, *role);
         let found = file.entries.remove(object);
         if let (true, Some(entry)) = (*role != files::Role::Status, found) {
-            return Ok(entry.content.good());
+            return Ok(entry.said.object(object, *role));
         }
     }
     Ok(None)

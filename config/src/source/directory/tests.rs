@@ -43,6 +43,12 @@ kind: ServiceExport
 metadata: {name: b, namespace: shop}
 ";
 
+const EXPORTS_OF: &str = "\
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: NAME, namespace: shop}
+";
+
 struct World {
     folder: TempDir,
 }
@@ -204,6 +210,59 @@ fn what_we_say_about_an_object_is_its_status() {
         World::new(&[(".spanway/status/x.yaml", status.as_str()), ("z.yaml", ROUTE)]).read();
     let route = contents.resources.http_routes.get(&Name::new("shop", "web")).expect("is there");
     assert!(route.status.is_some());
+}
+
+#[test]
+fn what_is_said_later_about_an_object_is_no_new_generation() {
+    let world = World::new(&[("route.yaml", ROUTE)]);
+    let mut contents = world.read();
+    let route = |contents: &Contents| {
+        contents.resources.http_routes.get(&Name::new("shop", "web")).cloned().expect("is there")
+    };
+    let before = route(&contents);
+    let status = format!("{}status: {{parents: []}}\n", ROUTE.split("spec").next().expect("head"));
+    world.write(".spanway/status/x.yaml", &status);
+    contents.read_again();
+    contents.settle();
+    let after = route(&contents);
+    assert!(before.status.is_none() && after.status.is_some());
+    assert_eq!(
+        (&before.spec, before.metadata.generation),
+        (&after.spec, after.metadata.generation)
+    );
+    assert_ne!(before.metadata.resource_version, after.metadata.resource_version);
+    fs::remove_file(world.folder.path().join(".spanway/status/x.yaml")).expect("it is removed");
+    contents.read_again();
+    contents.settle();
+    assert!(route(&contents).status.is_none(), "nothing is said any more");
+    assert_eq!(before.spec, route(&contents).spec);
+}
+
+#[test]
+fn an_object_comes_back_when_the_file_that_counted_before_it_goes() {
+    let other = ROUTE.replace("web.example", "other.example");
+    let world = World::new(&[("b.yaml", ROUTE)]);
+    let mut contents = world.read();
+    let hosts = |contents: &Contents| {
+        let route = contents.resources.http_routes.get(&Name::new("shop", "web"));
+        route.and_then(|route| route.spec.hostnames.clone())
+    };
+    world.write("a.yaml", &other);
+    contents.read_again();
+    contents.settle();
+    assert_eq!(hosts(&contents), Some(vec!["other.example".to_owned()]));
+    fs::remove_file(world.folder.path().join("a.yaml")).expect("it is removed");
+    contents.read_again();
+    contents.settle();
+    assert_eq!(hosts(&contents), Some(vec!["web.example".to_owned()]));
+}
+
+#[test]
+fn a_file_may_hold_thousands_of_objects() {
+    let export = |number| format!("---\n{}", EXPORTS_OF.replace("NAME", &format!("e{number}")));
+    let text: Vec<_> = (0..3000).map(export).collect();
+    let contents = World::new(&[("all.yaml", &text.concat())]).read();
+    assert_eq!((contents.problems, contents.resources.service_exports.valid.len()), (vec![], 3000));
 }
 
 #[test]

@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::core::{DynamicObject, ObjectMeta};
-use serde_json::{Map, Value};
 
 use super::super::FileProblem;
-use super::file::{Content, Entry, File, Good};
+use super::file::{Entry, File, Read};
 use super::files::{Role, Texts};
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::{Broken, Resources, Slices, version_of};
+use crate::resources::{Broken, Object, Resources, Slices, version_of};
 
 /// The label by which a namespace is selected by its name; the API server sets it.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -50,17 +48,19 @@ pub(super) struct Changed {
 /// An object as it was last taken in.
 #[derive(Debug)]
 struct Known {
-    content: Content,
-    status: Option<Value>,
+    said: Arc<str>,
+    status: Option<Arc<str>>,
     generation: i64,
     created: Timestamp,
 }
 
-/// An object as the files have it now.
-#[derive(Debug, PartialEq)]
+/// An object as the files have it now, and in which of them.
+#[derive(Debug, Default)]
 struct Wanted {
-    content: Content,
-    status: Option<Value>,
+    said: Arc<str>,
+    /// Nowhere: a namespace that nobody wrote.
+    file: Option<FileKey>,
+    status: Option<(Arc<str>, FileKey)>,
 }
 
 impl World {
@@ -223,16 +223,17 @@ impl World {
             let Some(entry) = self.files.get(key).and_then(|file| file.entries.get(object)) else {
                 continue;
             };
+            let said = Arc::clone(&entry.said.text);
             if *role == Role::Status {
-                if let (Some(wanted), Some(said)) = (&mut wanted, entry.content.good()) {
-                    wanted.status = said.data.get("status").cloned();
+                if let Some(wanted) = &mut wanted {
+                    wanted.status = Some((said, Arc::clone(key)));
                 }
                 continue;
             }
             let mut lines = std::iter::once(&entry.line).chain(&entry.again);
             if first.is_none() {
                 first = lines.next().map(|line| (path.as_path(), *line));
-                wanted = Some(Wanted { content: entry.content.clone(), status: None });
+                wanted = Some(Wanted { said, file: Some(Arc::clone(key)), status: None });
             }
             if let (Role::Written, Some(first)) = (role, first) {
                 twice.extend(lines.map(|line| duplicate((path, *line), object, first)));
@@ -240,7 +241,7 @@ impl World {
         }
         if object.kind == Kind::Namespace {
             let lived_in = self.inhabitants.get(&object.name.name).is_some_and(|all| *all > 0);
-            wanted = wanted.or_else(|| lived_in.then(empty)).map(|wanted| named(wanted, object));
+            wanted = wanted.or_else(|| lived_in.then(Wanted::default));
         }
         (wanted, twice)
     }
@@ -259,30 +260,71 @@ impl World {
     /// Takes one object in if it differs from what is known. Gives whether it does.
     fn put(&mut self, object: &ObjectRef, wanted: Wanted, now: Timestamp) -> bool {
         let known = self.known.get(object);
-        if known.is_some_and(|old| old.content == wanted.content && old.status == wanted.status) {
+        let same = known.is_some_and(|old| old.said == wanted.said);
+        let status = wanted.status.as_ref().map(|(said, _)| Arc::clone(said));
+        if same && known.is_some_and(|old| old.status == status) {
             return false;
         }
-        let same = known.is_some_and(|old| same_spec(&old.content, &wanted.content));
-        let generation = known.map_or(1, |old| old.generation + i64::from(!same));
-        let created = known.map_or(now, |old| old.created);
-        let good = wanted.content.good();
-        self.version = (self.version + 1).max(good.as_ref().map_or(0, version_of));
-        let stamp = Stamp { uid: uid(object), generation, created, version: self.version };
-        match (&wanted.content, good) {
-            (_, Some(good)) => {
-                let stamped = stamp.on(good, wanted.status.as_ref());
-                if object.kind == Kind::EndpointSlice {
-                    self.slices.apply(stamped);
-                } else {
-                    self.resources.apply(object.kind, stamped);
+        let (generation, created) = known.map_or((0, now), |old| (old.generation, old.created));
+        let standing = self.standing(object);
+        let read = match standing.clone().filter(|_| same && status.is_some()) {
+            Some(mut standing) => {
+                if wanted.file.as_ref().is_some_and(|file| file.0 == Role::Written) {
+                    standing.metadata_mut().resource_version = None;
                 }
+                Some(Read::Good(standing))
             }
-            (Content::Broken(broken), _) => self.break_off(object, &stamp, Broken::clone(broken)),
-            (Content::Good(_), None) => {}
+            None => self.read_from(wanted.file.as_ref(), object),
+        };
+        let said_like = match (&standing, &read) {
+            (Some(old), Some(Read::Good(new))) => same || old.says_like(new),
+            _ => same,
+        };
+        let generation = generation + i64::from(!said_like);
+        let told = match &read {
+            Some(Read::Good(object)) if !same => version_of(object.metadata()),
+            _ => 0,
+        };
+        self.version = (self.version + 1).max(told);
+        let stamp = Stamp { uid: uid(object), generation, created, version: self.version };
+        match read {
+            Some(Read::Good(mut good)) => {
+                stamp.on(object, &mut good);
+                let status =
+                    wanted.status.and_then(|(_, file)| self.read_from(Some(&file), object));
+                if let Some(Read::Status(status)) = status {
+                    good.set_status(&status);
+                }
+                self.take_in(object, good);
+            }
+            Some(Read::Broken(broken)) => self.break_off(object, &stamp, broken),
+            Some(Read::Status(_)) | None => {}
         }
-        let Wanted { content, status } = wanted;
-        self.known.insert(object.clone(), Known { content, status, generation, created });
+        self.known.insert(object.clone(), Known { said: wanted.said, status, generation, created });
         true
+    }
+
+    /// The object as it was taken in last, if it could be read.
+    fn standing(&self, object: &ObjectRef) -> Option<Object> {
+        if object.kind == Kind::EndpointSlice {
+            return self.slices.get(&object.name).cloned().map(Object::EndpointSlice);
+        }
+        self.resources.get(object)
+    }
+
+    /// What a file says of an object; a namespace that is in no file is there all the same.
+    fn read_from(&mut self, file: Option<&FileKey>, object: &ObjectRef) -> Option<Read> {
+        let Some(key) = file else {
+            return Some(Read::Good(Object::Namespace(Arc::default())));
+        };
+        self.files.get_mut(key)?.entries.get_mut(object)?.said.take(object, key.0)
+    }
+
+    fn take_in(&mut self, reference: &ObjectRef, object: Object) {
+        match object {
+            Object::EndpointSlice(slice) => self.slices.put(&reference.name, slice),
+            object => self.resources.put(reference, object),
+        }
     }
 
     fn break_off(&mut self, object: &ObjectRef, stamp: &Stamp, mut broken: Broken) {
@@ -317,17 +359,20 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn on(&self, mut object: DynamicObject, status: Option<&Value>) -> DynamicObject {
-        let metadata = &mut object.metadata;
+    fn on(&self, reference: &ObjectRef, object: &mut Object) {
+        let metadata = object.metadata_mut();
         metadata.uid.get_or_insert_with(|| self.uid.clone());
         metadata.generation = Some(self.generation);
         metadata.creation_timestamp.get_or_insert(Time(self.created));
         metadata.resource_version.get_or_insert_with(|| self.version.to_string());
         metadata.managed_fields = None;
-        if let (Some(status), Some(fields)) = (status, object.data.as_object_mut()) {
-            fields.insert("status".to_owned(), status.clone());
+        if reference.kind == Kind::Namespace {
+            // A namespace can be selected by its name.
+            let name = reference.name.name.to_string();
+            let labels = metadata.labels.get_or_insert_default();
+            labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
+            metadata.name.get_or_insert(name);
         }
-        object
     }
 }
 
@@ -342,37 +387,6 @@ fn duplicate(
         object: Some(object.clone()),
         field: String::new(),
         message: format!("it stands in `{}` on line {first_line} already", first.display()),
-    }
-}
-
-/// A namespace that nobody wrote.
-fn empty() -> Wanted {
-    let object = DynamicObject {
-        types: None,
-        metadata: ObjectMeta::default(),
-        data: Value::Object(Map::new()),
-    };
-    Wanted { content: Content::Good(Good::new(&object)), status: None }
-}
-
-/// A namespace that can be selected by its name.
-fn named(mut wanted: Wanted, object: &ObjectRef) -> Wanted {
-    if let Some(mut namespace) = wanted.content.good() {
-        let metadata = &mut namespace.metadata;
-        metadata.name.get_or_insert_with(|| object.name.name.to_string());
-        let labels = metadata.labels.get_or_insert_default();
-        labels.insert(NAMESPACE_NAME.to_owned(), object.name.name.to_string());
-        wanted.content = Content::Good(Good::new(&namespace));
-    }
-    wanted
-}
-
-/// Whether two versions of an object ask for the same: metadata and status aside.
-fn same_spec(old: &Content, new: &Content) -> bool {
-    match (old, new) {
-        (Content::Good(old), Content::Good(new)) => old.asks_like(new),
-        (Content::Broken(old), Content::Broken(new)) => old == new,
-        _ => false,
     }
 }
 

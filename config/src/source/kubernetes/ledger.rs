@@ -134,7 +134,7 @@ impl Ledger {
             News::Failed(trouble) => return self.fail(&scope, &trouble, now),
             News::Listed { objects, version } => self.list(&scope, objects, version),
             News::Applied(object) => {
-                self.reach(&scope, version_of(&object));
+                self.reach(&scope, version_of(&object.metadata));
                 self.put(&scope, *object);
             }
             News::Deleted { name, version } => {
@@ -214,7 +214,7 @@ impl Ledger {
     fn put(&mut self, scope: &Scope, object: DynamicObject) {
         let Some(held) = self.scopes.get_mut(scope) else { return };
         let name = name_of(scope.kind, &object);
-        let seen = (object.metadata.uid.clone(), version_of(&object));
+        let seen = (object.metadata.uid.clone(), version_of(&object.metadata));
         if held.objects.get(&name) == Some(&seen) {
             return;
         }
