@@ -65,9 +65,14 @@ impl Files {
         Self { root, seen: BTreeMap::new() }
     }
 
+    /// Whether we have said anything about objects.
+    pub(super) fn have_statuses(&self) -> bool {
+        self.root.join(OWN_FOLDER).join(STATUS_FOLDER).is_dir()
+    }
+
     /// Looks at the files of the directory, of the folders in it, and of our own folder, and reads
-    /// those that changed. A folder that starts with a dot is not the user's.
-    pub(super) fn read(&mut self) -> Result<Texts, String> {
+    /// those that changed, up to this role. A folder that starts with a dot is not the user's.
+    pub(super) fn read(&mut self, last: Role) -> Result<Texts, String> {
         let mut texts = Texts::new();
         let root = self.root.clone();
         let folders = self
@@ -78,8 +83,11 @@ impl Files {
             drop(self.list(&folder, Role::Written, &mut texts));
         }
         let own = root.join(OWN_FOLDER);
-        drop(self.list(&own.join(OBJECTS_FOLDER), Role::Made, &mut texts));
-        drop(self.list(&own.join(STATUS_FOLDER), Role::Status, &mut texts));
+        for (role, folder) in [(Role::Made, OBJECTS_FOLDER), (Role::Status, STATUS_FOLDER)] {
+            if role <= last {
+                drop(self.list(&own.join(folder), role, &mut texts));
+            }
+        }
         self.seen.retain(|key, _| texts.contains_key(key));
         Ok(texts)
     }
@@ -174,7 +182,7 @@ mod tests {
     }
 
     fn read(files: &mut Files) -> Text {
-        files.read().unwrap().into_values().next().unwrap()
+        files.read(Role::Status).unwrap().into_values().next().unwrap()
     }
 
     #[test]

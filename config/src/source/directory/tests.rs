@@ -273,6 +273,23 @@ fn a_directory_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
+async fn what_objects_ask_for_comes_before_their_statuses() {
+    let status = format!("{}status: {{parents: []}}\n", ROUTE.split("spec").next().expect("head"));
+    let world = World::new(&[(".spanway/status/x.yaml", status.as_str()), ("route.yaml", ROUTE)]);
+    let (directory, mut watched) = Directory::open(world.folder.path()).expect("it is there");
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(directory.run(shutdown.clone()));
+    let state = watched.state.wait_for(|state| state.synced).await.expect("it runs").clone();
+    assert!(!state.statuses);
+    assert!(route(&watched).is_some_and(|route| route.status.is_none()));
+    let told = timeout(DEADLINE, watched.state.wait_for(|state| state.statuses)).await;
+    assert!(told.is_ok_and(|state| state.is_ok()), "they come without a change");
+    assert!(route(&watched).is_some_and(|route| route.status.is_some()));
+    shutdown.cancel();
+    task.await.expect("it ends");
+}
+
+#[tokio::test]
 async fn an_edit_takes_effect_and_raises_generation_and_version() {
     let world = World::new(&[("route.yaml", ROUTE)]);
     let edited = ROUTE.replace("web.example", "new.example");

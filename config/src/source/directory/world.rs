@@ -114,7 +114,9 @@ impl World {
         for (object, entry) in now {
             let old = before.get(object);
             if old.is_none() {
-                let speakers = self.speakers.entry(object.clone()).or_default();
+                // Most objects stand in one file.
+                let one = || Vec::with_capacity(1);
+                let speakers = self.speakers.entry(object.clone()).or_insert_with(one);
                 let at = speakers.partition_point(|other| other < key);
                 speakers.insert(at, Arc::clone(key));
             }
@@ -396,7 +398,12 @@ pub(crate) fn uid(object: &ObjectRef) -> String {
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let text = object.to_string();
     let hash = text.bytes().fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
-    let hex = format!("{hash:032x}");
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default());
-    parts.join("-")
+    let [first, second, third, fourth] = [96, 80, 64, 48].map(|bits| hash >> bits);
+    let (mask, last) = (0xffff, hash & 0xffff_ffff_ffff);
+    format!(
+        "{first:08x}-{:04x}-{:04x}-{:04x}-{last:012x}",
+        second & mask,
+        third & mask,
+        fourth & mask
+    )
 }

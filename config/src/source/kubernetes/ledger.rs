@@ -157,6 +157,7 @@ impl Ledger {
     pub(super) fn publish(&mut self, publisher: &Publisher) {
         self.state.synced |=
             self.scopes.iter().all(|(scope, held)| scope.object().is_some() || held.state.listed);
+        self.state.statuses = self.state.synced;
         if self.state.synced {
             if std::mem::take(&mut self.slices_changed) {
                 publisher.slices.send_replace(Arc::new(self.slices.clone()));
