@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::files::{Files, Role};
+use self::files::{Files, Place, Role};
 use self::world::World;
 pub(crate) use self::world::uid;
 use super::{FileProblem, KindState, Publisher, SourceState, Watched};
@@ -119,7 +119,7 @@ impl Contents {
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
     let texts = Files::new(path.to_owned()).read(Role::Made).map_err(io::Error::other)?;
     for (key, text) in texts {
-        let (role, path) = &*key;
+        let Place { role, path } = &*key;
         let mut file = file::File::default();
         file.take(path, text, *role);
         if let Some(entry) = file.entries.remove(object) {

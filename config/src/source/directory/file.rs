@@ -25,6 +25,8 @@ const OUR_GROUPS: [&str; 3] = ["gateway.networking.k8s.io", "multicluster.x-k8s.
 #[derive(Debug, Default)]
 pub(super) struct File {
     parts: Vec<Kept>,
+    /// The namespace of the object that was read last.
+    namespace: Arc<str>,
     /// Its objects, in their last good state.
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
     /// What is wrong with it now.
@@ -177,7 +179,8 @@ impl File {
         for node in Node::documents((part.before, &part.text))? {
             match read_document(&node, role) {
                 Ok(None) => {}
-                Ok(Some((object, read))) => {
+                Ok(Some((mut object, read))) => {
+                    self.share_namespace(&mut object);
                     let said = Said { text: Arc::clone(&part.text), read: Some(read.into()) };
                     self.keep((path, &node), object, said, before);
                 }
@@ -189,6 +192,16 @@ impl File {
             }
         }
         Ok(unnamed)
+    }
+
+    /// Most objects of a file are in one namespace: they share its name.
+    fn share_namespace(&mut self, object: &mut ObjectRef) {
+        let namespace = &mut object.name.namespace;
+        if *namespace == self.namespace {
+            *namespace = Arc::clone(&self.namespace);
+        } else {
+            self.namespace = Arc::clone(namespace);
+        }
     }
 
     /// Keeps an object, and of a broken one the state that it had before.

@@ -142,6 +142,13 @@ fn the_uid_of_an_object_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn the_uid_of_an_object_is_the_same_in_every_version_of_ours() {
+    let check = |kind, name, expected| assert_eq!(uid(&ObjectRef::new(kind, name)), expected);
+    check(Kind::HttpRoute, Name::new("shop", "web"), "2f31461f-4b69-08b0-a6a5-003c2e0c3f5b");
+    check(Kind::ClusterLink, Name::new("", "west"), "e18a7837-05d5-ba91-b12f-6af2ac613c24");
+}
+
+#[test]
 fn a_broken_field_is_told_with_file_line_and_field_and_costs_only_its_object() {
     let text = format!("{EXPORTS}---\n{BROKEN_ROUTE}");
     let contents = World::new(&[("all.yaml", &text)]).read();

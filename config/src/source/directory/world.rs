@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::FileProblem;
 use super::file::{Entry, File, Read};
-use super::files::{Role, Texts};
+use super::files::{Place, Role, Texts};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, Object, Resources, Slices, version_of};
 
@@ -18,17 +18,15 @@ use crate::resources::{Broken, Object, Resources, Slices, version_of};
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// A file, in the order in which they count.
-type FileKey = Arc<(Role, PathBuf)>;
+type FileKey = Arc<Place>;
 
 /// Everything that a directory says.
 #[derive(Debug)]
 pub(super) struct World {
     files: BTreeMap<FileKey, File>,
-    /// Which files speak of an object, in their order.
-    speakers: BTreeMap<ObjectRef, Vec<FileKey>>,
-    /// The objects of which a file says something else than when they were taken in.
-    unsettled: BTreeSet<ObjectRef>,
-    known: BTreeMap<ObjectRef, Known>,
+    subjects: BTreeMap<ObjectRef, Subject>,
+    /// The objects of which a file says something else than when they were taken in, each once.
+    unsettled: Vec<ObjectRef>,
     /// How many objects are in each namespace.
     inhabitants: BTreeMap<Arc<str>, usize>,
     version: u64,
@@ -43,6 +41,25 @@ pub(super) struct World {
 pub(super) struct Changed {
     pub(super) resources: bool,
     pub(super) slices: bool,
+}
+
+/// An object of which files speak, or did.
+#[derive(Debug, Default)]
+struct Subject {
+    /// Which files speak of it, in their order.
+    speakers: Vec<FileKey>,
+    known: Option<Known>,
+    /// Whether it is among those that are not settled.
+    unsettled: bool,
+}
+
+impl Subject {
+    /// Notes that a file says something else of it.
+    fn unsettle(&mut self, object: &ObjectRef, unsettled: &mut Vec<ObjectRef>) {
+        if !mem::replace(&mut self.unsettled, true) {
+            unsettled.push(object.clone());
+        }
+    }
 }
 
 /// An object as it was last taken in.
@@ -68,9 +85,8 @@ impl World {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
             files: BTreeMap::new(),
-            speakers: BTreeMap::new(),
-            unsettled: BTreeSet::new(),
-            known: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            unsettled: Vec::new(),
             inhabitants: BTreeMap::new(),
             version: u64::try_from(now.as_microsecond()).unwrap_or_default(),
             twice: BTreeMap::new(),
@@ -101,7 +117,7 @@ impl World {
         }
         for (key, text) in texts {
             let file = self.files.entry(Arc::clone(&key)).or_default();
-            if let Some(before) = file.take(&key.1, text, key.0) {
+            if let Some(before) = file.take(&key.path, text, key.role) {
                 self.compare(&key, before);
             }
         }
@@ -113,25 +129,22 @@ impl World {
         let now = &self.files.get(key).unwrap_or(&none).entries;
         for (object, entry) in now {
             let old = before.get(object);
+            if old == Some(entry) {
+                continue;
+            }
+            let subject = self.subjects.entry(object.clone()).or_default();
             if old.is_none() {
                 // Most objects stand in one file.
-                let one = || Vec::with_capacity(1);
-                let speakers = self.speakers.entry(object.clone()).or_insert_with(one);
-                let at = speakers.partition_point(|other| other < key);
-                speakers.insert(at, Arc::clone(key));
+                subject.speakers.reserve_exact(1);
+                let at = subject.speakers.partition_point(|other| other < key);
+                subject.speakers.insert(at, Arc::clone(key));
             }
-            if old != Some(entry) {
-                self.unsettled.insert(object.clone());
-            }
+            subject.unsettle(object, &mut self.unsettled);
         }
         for object in before.into_keys().filter(|object| !now.contains_key(object)) {
-            if let Some(speakers) = self.speakers.get_mut(&object) {
-                speakers.retain(|other| other != key);
-                if speakers.is_empty() {
-                    self.speakers.remove(&object);
-                }
-            }
-            self.unsettled.insert(object);
+            let subject = self.subjects.entry(object.clone()).or_default();
+            subject.speakers.retain(|other| other != key);
+            subject.unsettle(&object, &mut self.unsettled);
         }
     }
 
@@ -146,9 +159,11 @@ impl World {
 
     /// The file and the line on which a field of an object stands.
     pub(super) fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
-        let mut speakers = self.speakers.get(object)?.iter().filter(|key| key.0 != Role::Status);
-        speakers
-            .find_map(|key| Some((key.1.as_path(), self.files.get(key)?.line_of(object, field)?)))
+        let mut speakers =
+            self.subjects.get(object)?.speakers.iter().filter(|key| key.role != Role::Status);
+        speakers.find_map(|key| {
+            Some((key.path.as_path(), self.files.get(key)?.line_of(object, field)?))
+        })
     }
 
     /// Why the directory itself cannot be read.
@@ -187,6 +202,9 @@ impl World {
 
     /// Brings one object into line with the files. Gives whether it changed.
     fn settle_one(&mut self, object: &ObjectRef, now: Timestamp) -> bool {
+        let subject = self.subjects.entry(object.clone()).or_default();
+        subject.unsettled = false;
+        let is_known = subject.known.is_some();
         let (wanted, twice) = self.wanted(object);
         if twice.is_empty() {
             self.twice.remove(object);
@@ -194,14 +212,18 @@ impl World {
             self.twice.insert(object.clone(), twice);
         }
         let Some(wanted) = wanted else {
-            let was_known = self.known.remove(object).is_some();
+            let Some(subject) = self.subjects.get_mut(object) else { return false };
+            let was_known = subject.known.take().is_some();
+            if subject.speakers.is_empty() {
+                self.subjects.remove(object);
+            }
             if was_known {
                 self.count(object, |all| *all -= 1);
                 self.remove(object);
             }
             return was_known;
         };
-        if !self.known.contains_key(object) {
+        if !is_known {
             self.count(object, |all| *all += 1);
         }
         self.put(object, wanted, now)
@@ -220,8 +242,8 @@ impl World {
         let mut wanted: Option<Wanted> = None;
         let mut first: Option<(&Path, u32)> = None;
         let mut twice = Vec::new();
-        for key in self.speakers.get(object).into_iter().flatten() {
-            let (role, path) = &**key;
+        for key in self.subjects.get(object).iter().flat_map(|subject| &subject.speakers) {
+            let Place { role, path } = &**key;
             let Some(entry) = self.files.get(key).and_then(|file| file.entries.get(object)) else {
                 continue;
             };
@@ -261,7 +283,7 @@ impl World {
 
     /// Takes one object in if it differs from what is known. Gives whether it does.
     fn put(&mut self, object: &ObjectRef, wanted: Wanted, now: Timestamp) -> bool {
-        let known = self.known.get(object);
+        let known = self.subjects.get(object).and_then(|subject| subject.known.as_ref());
         let same = known.is_some_and(|old| old.said == wanted.said);
         let status = wanted.status.as_ref().map(|(said, _)| Arc::clone(said));
         if same && known.is_some_and(|old| old.status == status) {
@@ -271,7 +293,7 @@ impl World {
         let standing = self.standing(object);
         let read = match standing.clone().filter(|_| same && status.is_some()) {
             Some(mut standing) => {
-                if wanted.file.as_ref().is_some_and(|file| file.0 == Role::Written) {
+                if wanted.file.as_ref().is_some_and(|file| file.role == Role::Written) {
                     standing.metadata_mut().resource_version = None;
                 }
                 Some(Read::Good(standing))
@@ -302,7 +324,9 @@ impl World {
             Some(Read::Broken(broken)) => self.break_off(object, &stamp, broken),
             Some(Read::Status(_)) | None => {}
         }
-        self.known.insert(object.clone(), Known { said: wanted.said, status, generation, created });
+        if let Some(subject) = self.subjects.get_mut(object) {
+            subject.known = Some(Known { said: wanted.said, status, generation, created });
+        }
         true
     }
 
@@ -319,7 +343,7 @@ impl World {
         let Some(key) = file else {
             return Some(Read::Good(Object::Namespace(Arc::default())));
         };
-        self.files.get_mut(key)?.entries.get_mut(object)?.said.take(object, key.0)
+        self.files.get_mut(key)?.entries.get_mut(object)?.said.take(object, key.role)
     }
 
     fn take_in(&mut self, reference: &ObjectRef, object: Object) {
@@ -396,8 +420,11 @@ fn duplicate(
 pub(crate) fn uid(object: &ObjectRef) -> String {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    let text = object.to_string();
-    let hash = text.bytes().fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
+    let Name { namespace, name } = &object.name;
+    let path = if namespace.is_empty() { [" ", "", ""] } else { [" ", &**namespace, "/"] };
+    let text = [object.kind.label()].into_iter().chain(path).chain([&**name]);
+    let bytes = text.flat_map(str::bytes);
+    let hash = bytes.fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
     let [first, second, third, fourth] = [96, 80, 64, 48].map(|bits| hash >> bits);
     let (mask, last) = (0xffff, hash & 0xffff_ffff_ffff);
     format!(
