@@ -4,6 +4,7 @@
 //! that a route names; then the ports, from what is attached. A change costs in proportion to
 //! itself: only what it touches takes these steps again (`incremental`).
 
+mod alike;
 mod attach;
 mod backend;
 mod certificate;

@@ -1,5 +1,6 @@
 //! What was read from the source, object by object: what `compile` sees.
 
+mod object;
 mod read;
 mod revision;
 mod slices;
@@ -10,7 +11,6 @@ use imbl::OrdMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
-use serde::de::DeserializeOwned;
 
 use crate::api::{
     ClusterLink, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
@@ -20,7 +20,10 @@ use crate::model::{Kind, Name, ObjectRef};
 
 use self::revision::Stated;
 
-pub use self::read::{check, name_of, version_of};
+pub(crate) use self::read::read;
+
+pub use self::object::Object;
+pub use self::read::{name_of, version_of};
 pub use self::revision::Revision;
 pub use self::slices::{ServiceSlices, Slices};
 
@@ -87,25 +90,64 @@ impl Resources {
     /// A kind that is not kept here leaves no trace but its version.
     pub fn apply(&mut self, kind: Kind, object: DynamicObject) {
         let name = name_of(kind, &object);
-        self.saw(kind, version_of(&object));
-        let differs = match kind {
-            Kind::ClusterLink => self.cluster_links.apply(kind, name, object),
-            Kind::ConfigMap => self.config_maps.apply(kind, name, object),
-            Kind::Gateway => self.gateways.apply(kind, name, object),
-            Kind::GatewayClass => self.gateway_classes.apply(kind, name, object),
-            Kind::HttpRoute => self.http_routes.apply(kind, name, object),
-            Kind::Namespace => self.namespaces.apply(kind, name, object),
-            Kind::Pod => self.pods.apply(kind, name, object),
-            Kind::ReferenceGrant => self.reference_grants.apply(kind, name, object),
-            Kind::RoleBinding => self.role_bindings.apply(kind, name, object),
-            Kind::Secret => self.secrets.apply(kind, name, object),
-            Kind::Service => self.services.apply(kind, name, object),
-            Kind::ServiceExport => self.service_exports.apply(kind, name, object),
-            Kind::ServiceImport => self.service_imports.apply(kind, name, object),
-            Kind::TlsRoute => self.tls_routes.apply(kind, name, object),
-            Kind::EndpointSlice | Kind::Lease => false,
+        self.saw(kind, version_of(&object.metadata));
+        match read(kind, object) {
+            Ok(object) => self.put(&ObjectRef::new(kind, name), object),
+            Err(broken) => self.break_off(&ObjectRef::new(kind, name), broken),
+        }
+    }
+
+    /// Takes the new version of an object in, in place of the one before. A kind that is not kept
+    /// here leaves no trace but its version.
+    pub fn put(&mut self, reference: &ObjectRef, object: Object) {
+        self.saw(reference.kind, version_of(object.metadata()));
+        let name = reference.name.clone();
+        let differs = match object {
+            Object::ClusterLink(object) => self.cluster_links.put(name, object),
+            Object::ConfigMap(object) => self.config_maps.put(name, object),
+            Object::Gateway(object) => self.gateways.put(name, object),
+            Object::GatewayClass(object) => self.gateway_classes.put(name, object),
+            Object::HttpRoute(object) => self.http_routes.put(name, object),
+            Object::Namespace(object) => self.namespaces.put(name, object),
+            Object::Pod(object) => self.pods.put(name, object),
+            Object::ReferenceGrant(object) => self.reference_grants.put(name, object),
+            Object::RoleBinding(object) => self.role_bindings.put(name, object),
+            Object::Secret(object) => self.secrets.put(name, object),
+            Object::Service(object) => self.services.put(name, object),
+            Object::ServiceExport(object) => self.service_exports.put(name, object),
+            Object::ServiceImport(object) => self.service_imports.put(name, object),
+            Object::TlsRoute(object) => self.tls_routes.put(name, object),
+            Object::EndpointSlice(_) | Object::Lease(_) => false,
         };
-        self.note(kind, differs);
+        self.note(reference.kind, differs);
+    }
+
+    /// The object as it was taken in last, if it could be read.
+    pub fn get(&self, reference: &ObjectRef) -> Option<Object> {
+        let name = &reference.name;
+        match reference.kind {
+            Kind::ClusterLink => self.cluster_links.get(name).cloned().map(Object::ClusterLink),
+            Kind::ConfigMap => self.config_maps.get(name).cloned().map(Object::ConfigMap),
+            Kind::Gateway => self.gateways.get(name).cloned().map(Object::Gateway),
+            Kind::GatewayClass => self.gateway_classes.get(name).cloned().map(Object::GatewayClass),
+            Kind::HttpRoute => self.http_routes.get(name).cloned().map(Object::HttpRoute),
+            Kind::Namespace => self.namespaces.get(name).cloned().map(Object::Namespace),
+            Kind::Pod => self.pods.get(name).cloned().map(Object::Pod),
+            Kind::ReferenceGrant => {
+                self.reference_grants.get(name).cloned().map(Object::ReferenceGrant)
+            }
+            Kind::RoleBinding => self.role_bindings.get(name).cloned().map(Object::RoleBinding),
+            Kind::Secret => self.secrets.get(name).cloned().map(Object::Secret),
+            Kind::Service => self.services.get(name).cloned().map(Object::Service),
+            Kind::ServiceExport => {
+                self.service_exports.get(name).cloned().map(Object::ServiceExport)
+            }
+            Kind::ServiceImport => {
+                self.service_imports.get(name).cloned().map(Object::ServiceImport)
+            }
+            Kind::TlsRoute => self.tls_routes.get(name).cloned().map(Object::TlsRoute),
+            Kind::EndpointSlice | Kind::Lease => None,
+        }
     }
 
     /// Files an object as one that cannot be read.
@@ -181,19 +223,14 @@ impl<T> Objects<T> {
     }
 
     /// Whether the object asks for anything else than before.
-    fn apply(&mut self, kind: Kind, name: Name, object: DynamicObject) -> bool
+    fn put(&mut self, name: Name, object: Arc<T>) -> bool
     where
-        T: DeserializeOwned + Stated,
+        T: Stated,
     {
-        match read::read(kind, object) {
-            Ok(read) => {
-                self.broken.remove(&name);
-                let differs = self.valid.get(&name).is_none_or(|known| !known.asks_like(&read));
-                self.valid.insert(name, Arc::new(read));
-                differs
-            }
-            Err(broken) => self.break_off(name, broken),
-        }
+        self.broken.remove(&name);
+        let differs = self.valid.get(&name).is_none_or(|known| !known.asks_like(&object));
+        self.valid.insert(name, object);
+        differs
     }
 
     fn break_off(&mut self, name: Name, broken: Broken) -> bool {

@@ -34,6 +34,9 @@ pub struct Watched {
 pub struct SourceState {
     /// Whether everything was listed once.
     pub synced: bool,
+    /// Whether the statuses of all that was listed are there too. At the start they may come later
+    /// than what objects ask for: who writes statuses waits for them.
+    pub statuses: bool,
     /// What was heard of each kind that is watched.
     pub kinds: OrdMap<Kind, KindState>,
     /// The objects wanted by name whose presence or absence is known.

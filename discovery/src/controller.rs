@@ -169,9 +169,9 @@ async fn act<S: Store>(store: &S, decided: &Round) -> Outcome {
 }
 
 impl Inputs {
-    /// Whether there is a round to be made: we lead, and everything was listed.
+    /// Whether there is a round to be made: we lead, and everything was listed, statuses too.
     fn leads(&self) -> bool {
-        *self.leading.borrow() && self.watched.state.borrow().synced
+        *self.leading.borrow() && self.watched.state.borrow().statuses
     }
 
     fn round<S, G: Gateways>(
@@ -229,7 +229,7 @@ impl Inputs {
         let changed = tokio::select! {
             changed = self.watched.resources.changed() => changed,
             changed = self.watched.slices.changed() => changed,
-            changed = self.watched.state.wait_for(|state| state.synced), if !self.watched.state.borrow().synced => {
+            changed = self.watched.state.wait_for(|state| state.statuses), if !self.watched.state.borrow().statuses => {
                 changed.map(drop)
             }
             changed = self.states.changed() => changed,

@@ -73,7 +73,12 @@ pub struct Running {
 }
 
 impl Pod {
-    /// Its metadata, to be changed.
+    /// Its metadata.
+    pub const fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    /// The same, to be changed.
     pub const fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
     }

@@ -23,7 +23,7 @@ pub(super) struct Facts {
     pub(super) generation: i64,
     /// Its own host names, lower case; none for all.
     pub(super) hosts: Vec<String>,
-    pub(super) parents: Vec<ParentRef>,
+    pub(super) parents: Arc<[ParentRef]>,
 }
 
 impl Facts {
@@ -82,6 +82,14 @@ impl Route {
         }
     }
 
+    /// The same, to be changed, while nobody else holds the route.
+    pub(super) fn facts_mut(&mut self) -> Option<&mut Facts> {
+        match self {
+            Self::Http(route) => Arc::get_mut(route).map(|route| &mut route.facts),
+            Self::Stream(route) => Arc::get_mut(route).map(|route| &mut route.facts),
+        }
+    }
+
     fn rejected(&self) -> Option<&Rejected> {
         match self {
             Self::Http(route) => route.rejected(),
@@ -103,7 +111,7 @@ impl Places {
         let facts = route.facts();
         let mut verdict = RouteVerdict { generation: facts.generation, parents: vec![] };
         let mut attached = false;
-        for parent in &facts.parents {
+        for parent in &*facts.parents {
             let Some(found) = self.attach_to(world, route, parent) else { continue };
             let rejected = found.err().or_else(|| route.rejected().cloned());
             attached |= rejected.is_none();
@@ -186,7 +194,7 @@ impl Places {
         let message = format!("`{}` cannot be read: {}", broken.field, broken.message);
         let rejected = Rejected::new("UnsupportedValue", message);
         let mut parents = Vec::new();
-        for parent in &facts.parents {
+        for parent in &*facts.parents {
             if gateway_of(world, &facts, parent, &mut self.gateways).is_some()
                 || mirrored::parent_of(world, &facts, parent).is_some()
             {

@@ -1,6 +1,6 @@
 //! `HTTPRoute`s, each judged once, whoever its parents are.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::attach::Facts;
@@ -17,26 +17,29 @@ use crate::table::{
 };
 use crate::verdict::{Condition, Rejected};
 
+/// What most rules ask of a request, nothing: they share it.
+static EVERYTHING: LazyLock<Arc<Match>> = LazyLock::new(Arc::default);
+
 /// A rule, and each of the matches that lead to it.
 pub(super) type Matched = (Arc<Rule>, Vec<Arc<Match>>);
 
 /// A route that was judged.
 pub(super) struct Route {
     pub(super) facts: Facts,
-    pub(super) age: Age,
+    pub(super) age: Arc<Age>,
     /// What can be served; a rule that cannot answers 500 where its matches are known.
     pub(super) rules: Vec<Matched>,
     /// How many rules are to be served as they stand.
     sound: usize,
     /// The first thing that is not supported.
-    pub(super) unsupported: Option<Rejected>,
-    unresolved: Option<Rejected>,
+    unsupported: Option<Box<Rejected>>,
+    unresolved: Option<Box<Rejected>>,
 }
 
 impl Route {
     /// Why no rule can be served, if that is so.
     pub(super) fn rejected(&self) -> Option<&Rejected> {
-        self.unsupported.as_ref().filter(|_| self.sound == 0)
+        self.unsupported.as_deref().filter(|_| self.sound == 0)
     }
 
     /// Everybody whom its rules name, as often as they do.
@@ -47,8 +50,8 @@ impl Route {
     /// The conditions beside Accepted.
     pub(super) fn conditions(&self) -> Vec<Condition> {
         let mut conditions =
-            vec![Condition::of("ResolvedRefs", "ResolvedRefs", self.unresolved.as_ref())];
-        if let Some(unsupported) = self.unsupported.as_ref().filter(|_| self.sound > 0) {
+            vec![Condition::of("ResolvedRefs", "ResolvedRefs", self.unresolved.as_deref())];
+        if let Some(unsupported) = self.unsupported.as_deref().filter(|_| self.sound > 0) {
             let partial = Condition::no("PartiallyInvalid", unsupported);
             let message = format!("Dropped Rule: {}; its requests get 500", partial.message);
             conditions.push(Condition { holds: true, message, ..partial });
@@ -69,7 +72,7 @@ pub(super) fn read(world: &World<'_>, name: &Name, route: &HttpRoute) -> Route {
             hosts,
             parents: spec.parent_refs.iter().flatten().map(Into::into).collect(),
         },
-        age: Age { created: created(&route.metadata), route: name.clone() },
+        age: Age { created: created(&route.metadata), route: name.clone() }.into(),
         rules: Vec::new(),
         sound: 0,
         unsupported: None,
@@ -77,6 +80,7 @@ pub(super) fn read(world: &World<'_>, name: &Name, route: &HttpRoute) -> Route {
     };
     let default = [empty_rule()];
     let rules = spec.rules.as_deref().unwrap_or(&default);
+    read.rules.reserve_exact(rules.len());
     for (index, rule) in rules.iter().enumerate() {
         let id =
             RuleId { route: object.clone(), index, name: rule.name.as_deref().map(Into::into) };
@@ -101,12 +105,13 @@ fn add_rule(world: &World<'_>, spec: &http::HttpRouteRules, id: RuleId, route: &
     let filters = filter::read(spec.filters.as_ref());
     let timeouts = timeouts(spec);
     let retry = spec.retry.as_ref().map(|_| unsupported("`retry` is not supported".to_owned()));
-    let mut backends = Vec::new();
+    let references = spec.backend_refs.as_deref().unwrap_or_default();
+    let mut backends = Vec::with_capacity(references.len());
     let mut problem = match_problem.or(retry);
-    for backend in spec.backend_refs.iter().flatten() {
+    for backend in references {
         let (backend, unresolved, unsupported) = read_backend(world, &id.route, backend);
         backends.push(backend);
-        route.unresolved = route.unresolved.take().or(unresolved);
+        route.unresolved = route.unresolved.take().or_else(|| unresolved.map(Box::new));
         problem = problem.or(unsupported);
     }
     let (filters, timeouts) = match (filters, timeouts) {
@@ -123,7 +128,8 @@ fn add_rule(world: &World<'_>, spec: &http::HttpRouteRules, id: RuleId, route: &
             target: Target::Invalid(message.as_str().into()),
             filters: Arc::default(),
         }];
-        route.unsupported = route.unsupported.take().or(Some(Rejected { message, ..rejected }));
+        route.unsupported =
+            route.unsupported.take().or_else(|| Some(Rejected { message, ..rejected }.into()));
     } else {
         route.sound += 1;
     }
@@ -163,12 +169,13 @@ fn unsupported(message: String) -> Rejected {
 /// The matches that can be served, and the first one's problem that cannot.
 fn matches(spec: &http::HttpRouteRules) -> (Vec<Arc<Match>>, Option<Rejected>) {
     let Some(specs) = spec.matches.as_ref().filter(|matches| !matches.is_empty()) else {
-        return (vec![Arc::default()], None);
+        return (vec![Arc::clone(&EVERYTHING)], None);
     };
     let mut read = Vec::with_capacity(specs.len());
     let mut problem = None;
     for spec in specs {
         match read_match(spec) {
+            Ok(matched) if matched == **EVERYTHING => read.push(Arc::clone(&EVERYTHING)),
             Ok(matched) => read.push(Arc::new(matched)),
             Err(rejected) => problem = problem.or(Some(rejected)),
         }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::attach::{Places, Route};
 use super::changes::{between, touch_records};
 use super::claims::Claims;
@@ -32,6 +33,7 @@ pub(super) struct Incremental {
     known: HashMap<ObjectRef, Known, ahash::RandomState>,
     uses: Uses,
     places: Places,
+    alike: Alike,
     allotted: BTreeMap<PortOwner, u16>,
     claims: Claims,
     compiled: Compiled,
@@ -40,7 +42,7 @@ pub(super) struct Incremental {
 /// Something that was compiled.
 struct Known {
     /// What it depends on.
-    used: Box<[Used]>,
+    used: Box<[Arc<Used>]>,
     /// The route, if it is one that could be read.
     route: Option<Route>,
     /// Whether anybody took the route.
@@ -78,6 +80,7 @@ impl Incremental {
             known: HashMap::default(),
             uses: Uses::default(),
             places: Places::default(),
+            alike: Alike::default(),
             allotted: BTreeMap::new(),
             claims: Claims::default(),
             compiled: Compiled::default(),
@@ -182,7 +185,7 @@ impl Incremental {
         if !same {
             self.uses.of(&Used::Object(object.clone())).for_each(|user| due.add(user));
         }
-        self.know(object, Known { used, route: None, attached: false });
+        self.know(object, used, (None, false));
     }
 
     fn judge_routes(&mut self, due: &mut Due) {
@@ -220,7 +223,8 @@ impl Incremental {
     fn judge_route(&mut self, object: ObjectRef) {
         let world = World::new(&self.resources);
         let (route, (verdict, attached)) = match read(&world, &self.resources, &object) {
-            Some(Ok(route)) => {
+            Some(Ok(mut route)) => {
+                self.alike.share_parents(&mut route);
                 let judged = self.places.attach(&world, &route);
                 (Some(route), judged)
             }
@@ -236,8 +240,9 @@ impl Incremental {
             route.backends().into_iter().for_each(|key| self.compiled.named.add(key));
         }
         let used = world.into_used();
-        self.compiled.verdicts.routes.insert(object.clone(), Arc::new(verdict));
-        self.know(object, Known { used, route, attached });
+        let verdict = self.alike.share_verdict(verdict);
+        self.compiled.verdicts.routes.insert(object.clone(), verdict);
+        self.know(object, used, (route, attached));
     }
 
     fn serve_services(&mut self, names: &BTreeSet<Name>) {
@@ -253,14 +258,16 @@ impl Incremental {
             let used = world.into_used();
             // Most Services are nobody's port.
             if !used.is_empty() {
-                self.know(object, Known { used, route: None, attached: false });
+                self.know(object, used, (None, false));
             }
         }
     }
 
-    fn know(&mut self, object: ObjectRef, known: Known) {
-        self.uses.add(&object, &known.used);
-        self.known.insert(object, known);
+    /// Keeps what something depends on; and of a route itself and whether anybody took it.
+    fn know(&mut self, object: ObjectRef, used: BTreeSet<Used>, judged: (Option<Route>, bool)) {
+        let used = self.uses.add(&object, used);
+        let (route, attached) = judged;
+        self.known.insert(object, Known { used, route, attached });
     }
 
     fn forget(&mut self, object: &ObjectRef) -> Option<Known> {

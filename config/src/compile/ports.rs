@@ -67,7 +67,7 @@ pub(super) fn add_route(all: &mut Hosts, hosts: &[&str], route: &Route) {
     for host in hosts {
         for (rule, matches) in &route.rules {
             for (entry, matched) in matches.iter().enumerate() {
-                let rank = Rank::new(route.age.clone(), rule.id.index, entry, matched);
+                let rank = Rank::new(Arc::clone(&route.age), rule.id.index, entry, matched);
                 all.add_rule(host, rank, Arc::clone(matched), Arc::clone(rule));
             }
         }

@@ -38,8 +38,8 @@ impl<'a> World<'a> {
     }
 
     /// What was looked at.
-    pub(super) fn into_used(self) -> Box<[Used]> {
-        self.used.into_inner().into_iter().collect()
+    pub(super) fn into_used(self) -> BTreeSet<Used> {
+        self.used.into_inner()
     }
 
     /// Notes something that is not found in the objects alone.

@@ -156,7 +156,9 @@ impl Kind {
     /// The kind that an object says it has, if we read it.
     pub fn parse(api_version: &str, kind: &str) -> Option<Self> {
         let found = Self::ALL.into_iter().find(|known| known.label() == kind)?;
-        (found.api_version() == api_version).then_some(found)
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        (found.group_version() == (group, version) && !api_version.starts_with('/'))
+            .then_some(found)
     }
 }
 

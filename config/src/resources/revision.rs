@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Resource;
 use kube::core::ObjectMeta;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Broken;
@@ -32,16 +35,28 @@ impl Eq for Revision {}
 pub(super) trait Stated: Clone + PartialEq {
     fn metadata(&mut self) -> &mut ObjectMeta;
 
-    fn drop_status(&mut self);
+    /// Puts a status in the place of that which it has; one that cannot be read is none.
+    fn set_status(&mut self, status: Option<&Value>);
 
     /// Whether both ask for the same.
     fn asks_like(&self, other: &Self) -> bool {
-        let bare = |object: &Self| {
-            let mut object = object.clone();
-            object.drop_status();
-            let metadata = object.metadata();
+        self.is_like(other, |metadata| {
             metadata.resource_version = None;
             metadata.managed_fields = None;
+        })
+    }
+
+    /// Whether both ask for the same, whatever their metadata are.
+    fn says_like(&self, other: &Self) -> bool {
+        self.is_like(other, |metadata| *metadata = ObjectMeta::default())
+    }
+
+    /// Whether both are the same without their status and what `strip` takes away.
+    fn is_like(&self, other: &Self, strip: impl Fn(&mut ObjectMeta)) -> bool {
+        let bare = |object: &Self| {
+            let mut object = object.clone();
+            object.set_status(None);
+            strip(object.metadata());
             object
         };
         bare(self) == bare(other)
@@ -49,15 +64,15 @@ pub(super) trait Stated: Clone + PartialEq {
 }
 
 macro_rules! stated {
-    ($($kind:ty),+ => $without:expr) => {$(
+    ($($kind:ty),+ => $set:expr) => {$(
         impl Stated for $kind {
             fn metadata(&mut self) -> &mut ObjectMeta {
                 self.meta_mut()
             }
 
-            fn drop_status(&mut self) {
-                let without: fn(&mut Self) = $without;
-                without(self);
+            fn set_status(&mut self, status: Option<&Value>) {
+                let set: fn(&mut Self, Option<&Value>) = $set;
+                set(self, status);
             }
         }
     )+};
@@ -65,9 +80,11 @@ macro_rules! stated {
 
 stated!(
     ClusterLink, Gateway, GatewayClass, HttpRoute, Namespace, Pod, Service, ServiceExport,
-    ServiceImport, TlsRoute => |object| object.status = None
+    ServiceImport, TlsRoute => |object, status| {
+        object.status = status.and_then(|status| Deserialize::deserialize(status).ok());
+    }
 );
-stated!(ConfigMap, ReferenceGrant, RoleBinding, Secret => |_| {});
+stated!(ConfigMap, EndpointSlice, Lease, ReferenceGrant, RoleBinding, Secret => |_, _| {});
 
 impl Broken {
     /// Whether both are wrong in the same way and ask for the same.

@@ -6,7 +6,7 @@ use imbl::{HashMap, OrdMap};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::DynamicObject;
 
-use super::{Broken, name_of, read, version_of};
+use super::{Broken, Object, name_of, read, version_of};
 use crate::model::{Kind, Name};
 
 /// The label that names the Service which a slice belongs to.
@@ -29,17 +29,34 @@ pub struct Slices {
 }
 
 impl Slices {
-    /// Takes the new version of a slice in. One that belongs to no Service is left out.
+    /// Takes the new version of a slice in, read or broken.
     pub fn apply(&mut self, object: DynamicObject) {
         let name = name_of(Kind::EndpointSlice, &object);
-        self.saw(version_of(&object));
-        self.remove(&name);
-        match read::read::<EndpointSlice>(Kind::EndpointSlice, object) {
-            Ok(slice) => self.insert(name, slice),
-            Err(broken) => {
-                self.broken.insert(name, Arc::new(broken));
-            }
+        let version = version_of(&object.metadata);
+        match read(Kind::EndpointSlice, object) {
+            Ok(Object::EndpointSlice(slice)) => self.put(&name, slice),
+            Ok(_) => {}
+            Err(broken) => self.break_off(&name, broken),
         }
+        self.saw(version);
+    }
+
+    /// Takes the new version of a slice in. One that belongs to no Service is left out.
+    pub fn put(&mut self, name: &Name, slice: Arc<EndpointSlice>) {
+        self.saw(version_of(&slice.metadata));
+        self.remove(name);
+        let labels = slice.metadata.labels.as_ref();
+        let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME)) else { return };
+        let service =
+            Name { namespace: Arc::clone(&name.namespace), name: service.as_str().into() };
+        let slices = self.by_service.entry(service.clone()).or_default();
+        slices.insert(Arc::clone(&name.name), slice);
+        self.service_of.insert(name.clone(), service);
+    }
+
+    /// The slice of that name, if it could be read and belongs to a Service.
+    pub fn get(&self, name: &Name) -> Option<&Arc<EndpointSlice>> {
+        self.by_service.get(self.service_of.get(name)?)?.get(&name.name)
     }
 
     /// Forgets a slice.
@@ -62,15 +79,5 @@ impl Slices {
     /// Notes that a slice had this version.
     pub fn saw(&mut self, version: u64) {
         self.version = self.version.max(version);
-    }
-
-    fn insert(&mut self, name: Name, slice: EndpointSlice) {
-        let labels = slice.metadata.labels.as_ref();
-        let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME)) else { return };
-        let service =
-            Name { namespace: Arc::clone(&name.namespace), name: service.as_str().into() };
-        let slices = self.by_service.entry(service.clone()).or_default();
-        slices.insert(Arc::clone(&name.name), Arc::new(slice));
-        self.service_of.insert(name, service);
     }
 }

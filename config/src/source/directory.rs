@@ -9,10 +9,10 @@ mod file;
 mod files;
 mod world;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, mem};
 
 use jiff::Timestamp;
 use kube::core::DynamicObject;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::files::{Files, Text};
+use self::files::{Files, Place, Role, Text};
 use self::world::World;
 pub(crate) use self::world::uid;
 use super::{FileProblem, KindState, Publisher, SourceState, Watched};
@@ -40,6 +40,9 @@ pub(crate) const STATUS_FOLDER: &str = "status";
 const SETTLE: Duration = Duration::from_millis(10);
 /// The longest that a directory that is never quiet is waited for.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(200);
+/// How long after what objects ask for their statuses are read at the start: until then those who
+/// follow have much to do, and nobody waits for a status.
+const STATUSES_LATER: Duration = Duration::from_millis(100);
 /// How often a directory is read without being told of a change: some file systems tell nothing.
 const POLL: Duration = Duration::from_secs(5);
 
@@ -95,7 +98,7 @@ pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
 impl Contents {
     /// Reads the files that have changed since. Nothing follows from them before `settle`.
     pub fn read_again(&mut self) {
-        self.world.read(self.files.read());
+        self.world.read(self.files.read(Role::Status));
     }
 
     /// Brings the objects into line with the files that were read.
@@ -114,16 +117,16 @@ impl Contents {
 
 /// The object of that name as it stands in the user's files now.
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
-    let texts = Files::new(path.to_owned()).read_written().map_err(io::Error::other)?;
+    let texts = Files::new(path.to_owned()).read(Role::Written).map_err(io::Error::other)?;
     for (key, text) in texts {
         if !may_name(&text, &object.name.name) {
             continue;
         }
-        let (role, path) = &*key;
+        let Place { role, path } = &*key;
         let mut file = file::File::default();
         file.take(path, text, *role);
         if let Some(entry) = file.entries.remove(object) {
-            return Ok(entry.content.good());
+            return Ok(entry.said.object(object, *role));
         }
     }
     Ok(None)
@@ -157,18 +160,26 @@ impl Directory {
         }
         let Self { path, mut world, publisher } = self;
         let (mut files, mut seen) = (Files::new(path), Touched::default());
+        let mut last = if files.have_statuses() { Role::Made } else { Role::Status };
         loop {
             let read = tokio::task::spawn_blocking(move || {
-                let changed = world.take(files.read(), Timestamp::now());
+                let changed = world.take(files.read(last), Timestamp::now());
                 (files, world, changed)
             });
             // It ends in an error only where the run time itself is shutting down.
             let Ok((read_from, next, changed)) = read.await else { return };
             (files, world) = (read_from, next);
-            publish(&publisher, &world, changed);
+            publish(&publisher, &world, changed, last);
+            let next = async {
+                if mem::replace(&mut last, Role::Status) == Role::Status {
+                    settled(&mut notices, &mut seen, watcher.is_ok()).await;
+                } else {
+                    sleep(STATUSES_LATER).await;
+                }
+            };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = settled(&mut notices, &mut seen, watcher.is_ok()) => {}
+                () = next => {}
             }
         }
     }
@@ -248,14 +259,14 @@ async fn settled(changes: &mut watch::Receiver<Touched>, seen: &mut Touched, wat
     *seen = *changes.borrow_and_update();
     while Instant::now() < deadline {
         sleep(SETTLE).await;
-        let before = std::mem::replace(seen, *changes.borrow_and_update());
+        let before = mem::replace(seen, *changes.borrow_and_update());
         if !seen.goes_on(start, before) {
             return;
         }
     }
 }
 
-fn publish(publisher: &Publisher, world: &World, changed: world::Changed) {
+fn publish(publisher: &Publisher, world: &World, changed: world::Changed, last: Role) {
     if changed.slices {
         publisher.slices.send_replace(Arc::new(world.slices.clone()));
     }
@@ -264,7 +275,10 @@ fn publish(publisher: &Publisher, world: &World, changed: world::Changed) {
     }
     let failing: Option<Arc<str>> = world.unreadable().map(Into::into);
     let now = Instant::now();
-    publisher.state.send_modify(|state| *state = next_state(state, world, failing.as_ref(), now));
+    publisher.state.send_modify(|state| {
+        *state = next_state(state, world, failing.as_ref(), now);
+        state.statuses |= state.synced && last == Role::Status;
+    });
 }
 
 fn next_state(

@@ -15,7 +15,7 @@ pub struct Rank {
     without_method: bool,
     headers: Reverse<usize>,
     query: Reverse<usize>,
-    age: Age,
+    age: Arc<Age>,
     rule: usize,
     entry: usize,
 }
@@ -31,12 +31,12 @@ pub struct Age {
 
 impl Rank {
     /// The rank of the match `entry` in the rule `rule` of a route.
-    pub fn new(age: Age, rule: usize, entry: usize, matched: &Match) -> Self {
+    pub fn new(age: impl Into<Arc<Age>>, rule: usize, entry: usize, matched: &Match) -> Self {
         Self {
             without_method: matched.method.is_none(),
             headers: Reverse(matched.headers.len()),
             query: Reverse(matched.query.len()),
-            age,
+            age: age.into(),
             rule,
             entry,
         }

@@ -211,7 +211,7 @@ impl Cluster {
         let (resources, watched_resources) = watch::channel(Arc::default());
         let (slices, watched_slices) = watch::channel(Arc::default());
         let (state, watched_state) =
-            watch::channel(SourceState { synced: true, ..SourceState::default() });
+            watch::channel(SourceState { synced: true, statuses: true, ..SourceState::default() });
         let held = Held {
             resources: Resources::default(),
             slices: Slices::default(),

@@ -10,7 +10,7 @@ pub(crate) const NAMESPACE: &str = "spanway-system";
 /// The container port of the Gateway.
 pub(crate) const PORT: u16 = 20_080;
 
-/// How many objects a file may have at most: the reader of YAML takes no more than 1,024.
+/// How many Services stand in a file.
 const OBJECTS_MAX: usize = 1000;
 
 /// Writes a class, a Gateway with its container port, and the Services.

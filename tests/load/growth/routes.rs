@@ -7,8 +7,8 @@ use config::compile::{Context, compile};
 use config::resources::Resources;
 use config::source::directory::{Contents, read_once};
 use config::table::RoutingTable;
+use granit_parser::Parser;
 use rand::RngExt as _;
-use serde::de::IgnoredAny;
 
 use super::Size;
 use super::clock::{resident_bytes, timed};
@@ -43,7 +43,10 @@ pub(crate) fn measure(size: Size, say: &mut impl FnMut(Figure)) -> anyhow::Resul
     drop(snapshot);
     let texts = objects::texts(folder.path())?;
     let (read, events) = timed(|| {
-        texts.iter().try_for_each(|text| serde_saphyr::from_multiple::<IgnoredAny>(text).map(drop))
+        texts
+            .iter()
+            .flat_map(|text| Parser::new_from_str(text))
+            .try_for_each(|event| event.map(drop))
     });
     read?;
     drop(texts);

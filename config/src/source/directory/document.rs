@@ -1,49 +1,145 @@
 //! YAML documents that remember on which line each of their fields stands.
+//!
+//! A file is taken apart where a line begins a document, so that each is read, kept and compared
+//! on its own. What an operator usually writes is composed from the events of the parser at once;
+//! whatever is rarer or wrong is read by serde-saphyr, which is built on the same parser, knows
+//! all of YAML, and says what is wrong: at twice the cost.
 
-use std::fmt;
+mod compose;
+mod read;
+mod saphyr;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+
 use serde_json::{Map, Number, Value};
-use serde_saphyr::Spanned;
 
 /// A value and its line.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, PartialEq)]
+pub(super) struct Node<'t> {
     /// The line, from 1.
     pub(super) line: u32,
-    content: Content,
+    content: Content<'t>,
 }
 
+#[derive(Debug, PartialEq)]
+enum Content<'t> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Cow<'t, str>),
+    List(Vec<Node<'t>>),
+    Map(Vec<(Cow<'t, str>, Node<'t>)>),
+}
+
+/// A part of a file that begins where a document does, and how many lines are before it.
+pub(super) type Part<'t> = (u32, &'t str);
+
+/// Takes a file apart: a line that begins with `---` begins a document, whatever is around it
+/// (YAML 1.2, `c-forbidden`). Directives and comments stay with the document that they precede.
+pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let (mut rest, mut first) = (text, 0);
+    let (mut length, mut lines, mut begun) = (0, 0, false);
+    for line in text.split_inclusive('\n') {
+        if begun && marker(line, "---").is_some() {
+            let (part, after) = rest.split_at(length);
+            parts.push((first, part));
+            (rest, first) = (after, first + lines);
+            (length, lines) = (0, 0);
+        }
+        begun = marker(line, "...").is_none() && (begun || says(line));
+        length += line.len();
+        lines += 1;
+    }
+    parts.push((first, rest));
+    parts
+}
+
+/// What follows a marker at the beginning of a line.
+fn marker<'l>(line: &'l str, marker: &str) -> Option<&'l str> {
+    let rest = line.strip_prefix(marker)?;
+    (rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])).then_some(rest)
+}
+
+/// Whether a line is more than a marker, a directive or a comment.
+fn says(line: &str) -> bool {
+    let text = marker(line, "---").unwrap_or(line).trim_start();
+    !line.starts_with('%') && !text.starts_with('#') && !text.is_empty()
+}
+
+/// Why a part cannot be read.
 #[derive(Debug)]
-enum Content {
-    Scalar(Value),
-    List(Vec<Node>),
-    Map(Vec<(String, Node)>),
+pub(super) struct Wrong {
+    /// The line, from 1.
+    pub(super) line: u32,
+    /// What is wrong, a sentence.
+    pub(super) message: String,
 }
 
-impl Node {
-    /// The documents of a file; a document of nothing but comments is none.
-    pub(super) fn documents(text: &str) -> Result<Vec<Self>, serde_saphyr::Error> {
-        serde_saphyr::from_multiple(text)
+impl<'t> Node<'t> {
+    /// The documents of a part; a document of nothing but comments is none.
+    pub(super) fn documents(part: Part<'t>) -> Result<Vec<Self>, Wrong> {
+        if let Some(made) = Self::json_line(part) {
+            return Ok(vec![made]);
+        }
+        compose::documents(part).map_or_else(|| saphyr::documents(part), Ok)
     }
 
-    /// The document of a file that we wrote, one object as JSON, which takes a fraction of the time
-    /// of YAML. All of it stands on one line.
-    pub(super) fn made(text: &str) -> Option<Self> {
-        let value = serde_json::from_str(text).ok()?;
-        Some(Self { line: 1, content: Content::Scalar(value) })
+    /// One object as JSON on one line, as we write what we make: read as such it takes a fraction of
+    /// the time.
+    fn json_line((before, text): Part<'t>) -> Option<Self> {
+        let line = text.strip_prefix('{').map(str::trim_end)?;
+        let value = if line.contains('\n') { None } else { serde_json::from_str(text).ok() };
+        Some(Self::of(before + 1, value?))
+    }
+
+    fn of(line: u32, value: Value) -> Self {
+        let content = match value {
+            Value::Null => Content::Null,
+            Value::Bool(value) => Content::Bool(value),
+            Value::Number(number) => Content::Number(number),
+            Value::String(text) => Content::Text(text.into()),
+            Value::Array(items) => {
+                Content::List(items.into_iter().map(|item| Self::of(line, item)).collect())
+            }
+            Value::Object(fields) => Content::Map(
+                fields
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), Self::of(line, value)))
+                    .collect(),
+            ),
+        };
+        Self { line, content }
     }
 
     /// The value without its lines.
     pub(super) fn value(&self) -> Value {
         match &self.content {
-            Content::Scalar(value) => value.clone(),
+            Content::Null => Value::Null,
+            Content::Bool(value) => (*value).into(),
+            Content::Number(number) => number.clone().into(),
+            Content::Text(text) => (&**text).into(),
             Content::List(items) => items.iter().map(Self::value).collect(),
             Content::Map(fields) => Value::Object(
-                fields.iter().map(|(key, node)| (key.clone(), node.value())).collect::<Map<_, _>>(),
+                fields
+                    .iter()
+                    .map(|(key, node)| (key.to_string(), node.value()))
+                    .collect::<Map<_, _>>(),
             ),
         }
+    }
+
+    /// The text of a field of this map; empty where it is none.
+    pub(super) fn text(&self, field: &str) -> &str {
+        match self.child(field).map(|node| &node.content) {
+            Some(Content::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether it is a map.
+    pub(super) const fn is_map(&self) -> bool {
+        matches!(self.content, Content::Map(_))
     }
 
     /// The line of the field with a path such as `spec.rules[0].name`, or of the nearest field
@@ -58,86 +154,17 @@ impl Node {
         at.line
     }
 
-    fn child(&self, step: &str) -> Option<&Self> {
+    /// A field of this map or an item of this list.
+    pub(super) fn child(&self, step: &str) -> Option<&Self> {
         match &self.content {
-            Content::Scalar(_) => None,
             Content::List(items) => items.get(step.parse::<usize>().ok()?),
             Content::Map(fields) => {
                 fields.iter().find(|(key, _)| key == step).map(|(_, node)| node)
             }
+            _ => None,
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Content>::deserialize(deserializer)?;
-        let line = u32::try_from(spanned.referenced.line()).unwrap_or(u32::MAX);
-        Ok(Self { line, content: spanned.value })
-    }
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-struct ContentVisitor;
-
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that JSON has too")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Content, E> {
-        let number = Number::from_f64(value).ok_or_else(|| E::custom("not a finite number"))?;
-        Ok(Content::Scalar(number.into()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Content, E> {
-        Ok(Content::Scalar(Value::Null))
-    }
-
-    fn visit_none<E>(self) -> Result<Content, E> {
-        Ok(Content::Scalar(Value::Null))
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
-        Content::deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Content, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Content::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
-        let mut map: Vec<(String, Node)> = Vec::new();
-        while let Some((key, node)) = fields.next_entry::<String, Node>()? {
-            map.push((key, node));
-        }
-        Ok(Content::Map(map))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,21 @@
 //! One file: its text, and the last good state of its objects.
 
 use std::collections::{BTreeMap, btree_map};
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::{Map, Value};
 
 use super::super::FileProblem;
-use super::document::Node;
+use super::document::{Node, Part, Wrong, parts};
 use super::files::{Role, Text};
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::{Broken, check};
+use crate::resources::{Broken, Object, name_of, read};
 
+/// The field of a Secret that is written only.
+const STRING_DATA: &str = "stringData";
 /// The namespace of an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
 /// The API groups of which we read most kinds: an unknown kind of them is worth a word.
@@ -21,66 +24,78 @@ const OUR_GROUPS: [&str; 3] = ["gateway.networking.k8s.io", "multicluster.x-k8s.
 /// A file as it was last read.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    text: String,
+    parts: Vec<Kept>,
+    /// The namespace of the object that was read last.
+    namespace: Arc<str>,
     /// Its objects, in their last good state.
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
     /// What is wrong with it now.
     pub(super) problems: Vec<FileProblem>,
 }
 
+/// A part of the file, and how many lines are before it.
+#[derive(Debug)]
+struct Kept {
+    before: u32,
+    text: Arc<str>,
+}
+
+impl From<Part<'_>> for Kept {
+    fn from((before, text): Part<'_>) -> Self {
+        Self { before, text: text.into() }
+    }
+}
+
 /// One object of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) line: u32,
-    pub(super) content: Content,
+    pub(super) said: Said,
     /// The lines on which it stands once more.
     pub(super) again: Vec<u32>,
 }
 
-/// What an object says.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Content {
-    Good(Good),
-    /// It never was in a good state.
-    Broken(Arc<Broken>),
+/// What a file says of an object: the part in which it stands, which is all that is kept, and what
+/// was read from it until somebody takes it. As a tree or as a type it takes several times the
+/// memory.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) text: Arc<str>,
+    read: Option<Box<Read>>,
 }
 
-/// An object that can be read, as JSON: as a tree of maps it takes ten times the memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Good {
-    metadata: Arc<str>,
-    data: Arc<str>,
+/// What was read of an object.
+#[derive(Clone, Debug)]
+pub(super) enum Read {
+    Good(Object),
+    /// What we say about an object: its status.
+    Status(Value),
+    Broken(Broken),
 }
 
-impl Good {
-    pub(super) fn new(object: &DynamicObject) -> Self {
-        // Both were read from JSON: they can be written as JSON again.
-        let metadata = serde_json::to_string(&object.metadata).unwrap_or_default();
-        Self { metadata: metadata.into(), data: object.data.to_string().into() }
-    }
-
-    /// The object again.
-    pub(super) fn object(&self) -> DynamicObject {
-        DynamicObject {
-            types: None,
-            metadata: serde_json::from_str(&self.metadata).unwrap_or_default(),
-            data: serde_json::from_str(&self.data).unwrap_or_default(),
-        }
-    }
-
-    /// Whether both ask for the same: metadata aside.
-    pub(super) fn asks_like(&self, other: &Self) -> bool {
-        self.data == other.data
+impl PartialEq for Said {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
     }
 }
 
-impl Content {
-    /// The object, if it can be read.
-    pub(super) fn good(&self) -> Option<DynamicObject> {
-        match self {
-            Self::Good(good) => Some(good.object()),
-            Self::Broken(_) => None,
-        }
+impl Said {
+    /// What was read; what somebody has taken already is read once more.
+    pub(super) fn take(&mut self, object: &ObjectRef, role: Role) -> Option<Read> {
+        let read = self.read.take().map(|read| *read);
+        read.or_else(|| {
+            let documents = Node::documents((0, &self.text)).ok()?;
+            let mut all = documents.iter().filter_map(|node| read_document(node, role).ok()?);
+            all.find_map(|(reference, read)| (reference == *object).then_some(read))
+        })
+    }
+
+    /// The object without a type, if it can be read.
+    pub(super) fn object(&self, object: &ObjectRef, role: Role) -> Option<DynamicObject> {
+        let documents = Node::documents((0, &self.text)).ok()?;
+        let of_kind = documents.iter().filter(|node| node.text("kind") == object.kind.label());
+        let mut all = of_kind.filter_map(|node| untyped(node, (object.kind, role)).ok());
+        all.find(|found| name_of(object.kind, found) == object.name)
     }
 }
 
@@ -94,17 +109,10 @@ impl File {
     ) -> Option<BTreeMap<ObjectRef, Entry>> {
         match text {
             Text::Same => None,
-            Text::Read(text)
-                if text == self.text && self.problems.iter().all(|old| old.line > 0) =>
-            {
+            Text::Read(text) if self.is(&text) && self.problems.iter().all(|old| old.line > 0) => {
                 None
             }
-            Text::Read(text) => {
-                let before = self.entries.clone();
-                self.read(path, &text, role);
-                self.text = text;
-                Some(before)
-            }
+            Text::Read(text) => self.read(path, &text, role),
             Text::Failed(message) => {
                 self.problems = vec![whole(path, message)];
                 None
@@ -112,35 +120,70 @@ impl File {
         }
     }
 
+    /// Whether this is the text that was read last.
+    fn is(&self, text: &str) -> bool {
+        let rest = self.parts.iter().try_fold(text, |rest, part| rest.strip_prefix(&*part.text));
+        rest == Some("")
+    }
+
     /// The line of a field of an object, or of the nearest field around it.
     pub(super) fn line_of(&self, object: &ObjectRef, field: &str) -> Option<u32> {
         let entry = self.entries.get(object)?;
-        let documents = Node::documents(&self.text).ok()?;
+        let at = self.parts.partition_point(|part| part.before < entry.line).checked_sub(1)?;
+        let part = self.parts.get(at)?;
+        let documents = Node::documents((part.before, &part.text)).ok()?;
         let node = documents.iter().find(|node| node.line == entry.line);
         Some(node.map_or(entry.line, |node| node.line_of(field)))
     }
 
-    fn read(&mut self, path: &Path, text: &str, role: Role) {
+    /// Gives the objects of before, if others may have taken their place.
+    fn read(&mut self, path: &Path, text: &str, role: Role) -> Option<BTreeMap<ObjectRef, Entry>> {
+        self.parts = parts(text).into_iter().map(Kept::from).collect();
         self.problems.clear();
         if text.trim().is_empty() && !self.entries.is_empty() {
             // Who truncates a file before writing it has not finished.
             self.problems.push(whole(path, "the file is empty".to_owned()));
-            return;
+            return None;
         }
-        let made = if role == Role::Written { None } else { Node::made(text) };
-        let documents = match made.map_or_else(|| Node::documents(text), |node| Ok(vec![node])) {
-            Ok(documents) => documents,
-            Err(error) => {
-                self.problems.push(syntax(path, &error));
-                return;
+        let before = mem::take(&mut self.entries);
+        let parts = mem::take(&mut self.parts);
+        let read = parts.iter().try_fold(false, |unnamed, part| {
+            self.read_part((path, role), part, &before).map(|another| unnamed || another)
+        });
+        self.parts = parts;
+        match read {
+            Ok(false) => {}
+            Ok(true) => {
+                // It may be any of those that are missing now: all keep the state that they had.
+                for (object, old) in &before {
+                    self.entries.entry(object.clone()).or_insert_with(|| old.clone());
+                }
             }
-        };
-        let before = std::mem::take(&mut self.entries);
+            Err(wrong) => {
+                self.problems = vec![syntax(path, wrong)];
+                self.entries = before;
+                return None;
+            }
+        }
+        Some(before)
+    }
+
+    /// Reads a part. Says whether something in it is an object that cannot be told.
+    fn read_part(
+        &mut self,
+        (path, role): (&Path, Role),
+        part: &Kept,
+        before: &BTreeMap<ObjectRef, Entry>,
+    ) -> Result<bool, Wrong> {
         let mut unnamed = false;
-        for node in &documents {
-            match entry(node, role) {
+        for node in Node::documents((part.before, &part.text))? {
+            match read_document(&node, role) {
                 Ok(None) => {}
-                Ok(Some((object, entry))) => self.keep((path, node), object, entry, &before),
+                Ok(Some((mut object, read))) => {
+                    self.share_namespace(&mut object);
+                    let said = Said { text: Arc::clone(&part.text), read: Some(read.into()) };
+                    self.keep((path, &node), object, said, before);
+                }
                 Err(mut problem) => {
                     unnamed = true;
                     path.clone_into(&mut problem.file);
@@ -148,23 +191,30 @@ impl File {
                 }
             }
         }
-        if unnamed {
-            // It may be any of those that are missing now: all keep the state that they had.
-            for (object, old) in before {
-                self.entries.entry(object).or_insert(old);
-            }
+        Ok(unnamed)
+    }
+
+    /// Most objects of a file are in one namespace: they share its name.
+    fn share_namespace(&mut self, object: &mut ObjectRef) {
+        let namespace = &mut object.name.namespace;
+        if *namespace == self.namespace {
+            *namespace = Arc::clone(&self.namespace);
+        } else {
+            self.namespace = Arc::clone(namespace);
         }
     }
 
     /// Keeps an object, and of a broken one the state that it had before.
     fn keep(
         &mut self,
-        (path, node): (&Path, &Node),
+        (path, node): (&Path, &Node<'_>),
         object: ObjectRef,
-        mut entry: Entry,
+        mut said: Said,
         before: &BTreeMap<ObjectRef, Entry>,
     ) {
-        if let Content::Broken(broken) = &entry.content {
+        let old = before.get(&object);
+        let mut is_old = old.is_some_and(|old| old.said == said);
+        if let Some(Read::Broken(broken)) = said.read.as_deref() {
             self.problems.push(FileProblem {
                 file: path.to_owned(),
                 line: node.line_of(&broken.field),
@@ -172,10 +222,13 @@ impl File {
                 field: broken.field.clone(),
                 message: broken.message.clone(),
             });
-            if let Some(old) = before.get(&object) {
-                entry.content = old.content.clone();
-            }
+            is_old = old.is_some();
         }
+        // What has been taken already, nobody asks for again.
+        if let Some(old) = old.filter(|_| is_old) {
+            said = Said { text: Arc::clone(&old.said.text), read: None };
+        }
+        let entry = Entry { line: node.line, said, again: Vec::new() };
         match self.entries.entry(object) {
             btree_map::Entry::Occupied(mut first) => first.get_mut().again.push(entry.line),
             btree_map::Entry::Vacant(free) => drop(free.insert(entry)),
@@ -184,48 +237,74 @@ impl File {
 }
 
 /// Reads one document; nothing where it is none of ours.
-fn entry(node: &Node, role: Role) -> Result<Option<(ObjectRef, Entry)>, FileProblem> {
-    let Value::Object(fields) = node.value() else {
+fn read_document(node: &Node<'_>, role: Role) -> Result<Option<(ObjectRef, Read)>, FileProblem> {
+    if !node.is_map() {
         return Err(at(node, "", "an object has fields".to_owned()));
-    };
-    let (api_version, label) = (text(&fields, "apiVersion"), text(&fields, "kind"));
+    }
+    let (api_version, label) = (node.text("apiVersion"), node.text("kind"));
     let Some(kind) = kind(api_version, label) else {
-        return unknown(node, api_version, label);
+        return unknown(node, api_version, label).map(|()| None);
     };
-    let mut object = object(fields).map_err(|(field, message)| at(node, &field, message))?;
-    let metadata = &mut object.metadata;
+    if role == Role::Status {
+        // What we say about an object is no whole object.
+        let object = untyped(node, (kind, role))?;
+        let status = node.child("status").map(Node::value).unwrap_or_default();
+        return Ok(Some((ObjectRef::new(kind, name_of(kind, &object)), Read::Status(status))));
+    }
+    if let Some((name, object)) = typed(node, (kind, role)) {
+        return Ok(Some((ObjectRef::new(kind, name), Read::Good(object))));
+    }
+    // Something is wrong, or not as it usually is: read field by field, which costs more, it can
+    // be told what.
+    let object = untyped(node, (kind, role))?;
+    let name = name_of(kind, &object);
+    let read = read(kind, object).map_or_else(Read::Broken, Read::Good);
+    Ok(Some((ObjectRef::new(kind, name), read)))
+}
+
+/// The object as its type, if it can be read at once.
+fn typed(node: &Node<'_>, (kind, role): (Kind, Role)) -> Option<(Name, Object)> {
+    if node.child(STRING_DATA).is_some() {
+        return None;
+    }
+    let mut object = Object::read(kind, node).ok()?;
+    let metadata = object.metadata_mut();
+    complete(metadata, (kind, role));
+    let name = metadata.name.as_deref().filter(|name| !name.is_empty())?;
+    Some((Name::new(metadata.namespace.as_deref().unwrap_or_default(), name), object))
+}
+
+/// The object, or the field of its metadata that is wrong. All but its metadata is as it came.
+fn untyped(node: &Node<'_>, (kind, role): (Kind, Role)) -> Result<DynamicObject, FileProblem> {
+    let mut fields = match node.value() {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.remove("apiVersion");
+    fields.remove("kind");
+    let metadata = fields.remove("metadata").unwrap_or_else(|| Value::Object(Map::new()));
+    let mut metadata: ObjectMeta = serde_path_to_error::deserialize(metadata).map_err(|error| {
+        let field = format!("metadata.{}", error.path());
+        at(node, &field, error.into_inner().to_string())
+    })?;
+    complete(&mut metadata, (kind, role));
+    if metadata.name.as_deref().is_none_or(str::is_empty) {
+        return Err(at(node, "metadata.name", "an object needs a name".to_owned()));
+    }
+    let mut object = DynamicObject { types: None, metadata, data: Value::Object(fields) };
+    fold_string_data(kind, &mut object);
+    Ok(object)
+}
+
+/// Puts in what the API server would.
+fn complete(metadata: &mut ObjectMeta, (kind, role): (Kind, Role)) {
     if role == Role::Written {
         // It comes from elsewhere: what we made has the version that its writer gave it.
         metadata.resource_version = None;
     }
-    let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else {
-        return Err(at(node, "metadata.name", "an object needs a name".to_owned()));
-    };
     metadata.namespace = kind
         .namespaced()
-        .then(|| metadata.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
-    let name = Name::new(metadata.namespace.as_deref().unwrap_or_default(), &name);
-    fold_string_data(kind, &mut object);
-    let good = Good::new(&object);
-    let content = match check(kind, object) {
-        // What we say about an object is no whole object.
-        Err(broken) if role != Role::Status => Content::Broken(Arc::new(broken)),
-        _ => Content::Good(good),
-    };
-    let entry = Entry { line: node.line, content, again: Vec::new() };
-    Ok(Some((ObjectRef::new(kind, name), entry)))
-}
-
-/// The object with these fields, or the one that is wrong. All but its metadata is as it came.
-fn object(mut fields: Map<String, Value>) -> Result<DynamicObject, (String, String)> {
-    fields.remove("apiVersion");
-    fields.remove("kind");
-    let metadata = fields.remove("metadata").unwrap_or_else(|| Value::Object(Map::new()));
-    let metadata = serde_path_to_error::deserialize(metadata).map_err(|error| {
-        let field = format!("metadata.{}", error.path());
-        (field, error.into_inner().to_string())
-    })?;
-    Ok(DynamicObject { types: None, metadata, data: Value::Object(fields) })
+        .then(|| metadata.namespace.take().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
 }
 
 /// The kind that is meant; of an older version too, where it says the same.
@@ -240,11 +319,7 @@ fn kind(api_version: &str, label: &str) -> Option<Kind> {
 
 /// An object of another program is none of our business, but for a kind of our own groups that we
 /// do not know, or for what is no object at all.
-fn unknown(
-    node: &Node,
-    api_version: &str,
-    label: &str,
-) -> Result<Option<(ObjectRef, Entry)>, FileProblem> {
+fn unknown(node: &Node<'_>, api_version: &str, label: &str) -> Result<(), FileProblem> {
     if api_version.is_empty() || label.is_empty() {
         let field = if api_version.is_empty() { "apiVersion" } else { "kind" };
         return Err(at(node, field, "an object says its `apiVersion` and `kind`".to_owned()));
@@ -253,7 +328,7 @@ fn unknown(
     if OUR_GROUPS.contains(&group) || label == "List" {
         return Err(at(node, "kind", format!("`{label}` of `{api_version}` is not read")));
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Does for a Secret what the API server does: `stringData` becomes `data`.
@@ -262,7 +337,7 @@ fn fold_string_data(kind: Kind, object: &mut DynamicObject) {
         return;
     }
     let Some(fields) = object.data.as_object_mut() else { return };
-    let Some(Value::Object(strings)) = fields.remove("stringData") else { return };
+    let Some(Value::Object(strings)) = fields.remove(STRING_DATA) else { return };
     let data = fields.entry("data").or_insert_with(|| Value::Object(Map::new()));
     let Some(data) = data.as_object_mut() else { return };
     for (key, value) in strings {
@@ -272,11 +347,7 @@ fn fold_string_data(kind: Kind, object: &mut DynamicObject) {
     }
 }
 
-fn text<'f>(fields: &'f Map<String, Value>, key: &str) -> &'f str {
-    fields.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn at(node: &Node, field: &str, message: String) -> FileProblem {
+fn at(node: &Node<'_>, field: &str, message: String) -> FileProblem {
     let line = node.line_of(field);
     FileProblem { line, field: field.to_owned(), ..whole(Path::new(""), message) }
 }
@@ -285,9 +356,6 @@ fn whole(path: &Path, message: String) -> FileProblem {
     FileProblem { file: path.to_owned(), line: 0, object: None, field: String::new(), message }
 }
 
-fn syntax(path: &Path, error: &serde_saphyr::Error) -> FileProblem {
-    let location = error.location();
-    let line = location.and_then(|location| u32::try_from(location.line()).ok());
-    let message = error.without_snippet().to_string();
-    FileProblem { line: line.unwrap_or(1), ..whole(path, message) }
+fn syntax(path: &Path, wrong: Wrong) -> FileProblem {
+    FileProblem { line: wrong.line, ..whole(path, wrong.message) }
 }

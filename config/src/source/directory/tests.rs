@@ -43,6 +43,12 @@ kind: ServiceExport
 metadata: {name: b, namespace: shop}
 ";
 
+const EXPORTS_OF: &str = "\
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: NAME, namespace: shop}
+";
+
 struct World {
     folder: TempDir,
 }
@@ -136,6 +142,13 @@ fn the_uid_of_an_object_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn the_uid_of_an_object_is_the_same_in_every_version_of_ours() {
+    let check = |kind, name, expected| assert_eq!(uid(&ObjectRef::new(kind, name)), expected);
+    check(Kind::HttpRoute, Name::new("shop", "web"), "2f31461f-4b69-08b0-a6a5-003c2e0c3f5b");
+    check(Kind::ClusterLink, Name::new("", "west"), "e18a7837-05d5-ba91-b12f-6af2ac613c24");
+}
+
+#[test]
 fn a_broken_field_is_told_with_file_line_and_field_and_costs_only_its_object() {
     let text = format!("{EXPORTS}---\n{BROKEN_ROUTE}");
     let contents = World::new(&[("all.yaml", &text)]).read();
@@ -207,10 +220,80 @@ fn what_we_say_about_an_object_is_its_status() {
 }
 
 #[test]
+fn what_is_said_later_about_an_object_is_no_new_generation() {
+    let world = World::new(&[("route.yaml", ROUTE)]);
+    let mut contents = world.read();
+    let route = |contents: &Contents| {
+        contents.resources.http_routes.get(&Name::new("shop", "web")).cloned().expect("is there")
+    };
+    let before = route(&contents);
+    let status = format!("{}status: {{parents: []}}\n", ROUTE.split("spec").next().expect("head"));
+    world.write(".spanway/status/x.yaml", &status);
+    contents.read_again();
+    contents.settle();
+    let after = route(&contents);
+    assert!(before.status.is_none() && after.status.is_some());
+    assert_eq!(
+        (&before.spec, before.metadata.generation),
+        (&after.spec, after.metadata.generation)
+    );
+    assert_ne!(before.metadata.resource_version, after.metadata.resource_version);
+    fs::remove_file(world.folder.path().join(".spanway/status/x.yaml")).expect("it is removed");
+    contents.read_again();
+    contents.settle();
+    assert!(route(&contents).status.is_none(), "nothing is said any more");
+    assert_eq!(before.spec, route(&contents).spec);
+}
+
+#[test]
+fn an_object_comes_back_when_the_file_that_counted_before_it_goes() {
+    let other = ROUTE.replace("web.example", "other.example");
+    let world = World::new(&[("b.yaml", ROUTE)]);
+    let mut contents = world.read();
+    let hosts = |contents: &Contents| {
+        let route = contents.resources.http_routes.get(&Name::new("shop", "web"));
+        route.and_then(|route| route.spec.hostnames.clone())
+    };
+    world.write("a.yaml", &other);
+    contents.read_again();
+    contents.settle();
+    assert_eq!(hosts(&contents), Some(vec!["other.example".to_owned()]));
+    fs::remove_file(world.folder.path().join("a.yaml")).expect("it is removed");
+    contents.read_again();
+    contents.settle();
+    assert_eq!(hosts(&contents), Some(vec!["web.example".to_owned()]));
+}
+
+#[test]
+fn a_file_may_hold_thousands_of_objects() {
+    let export = |number| format!("---\n{}", EXPORTS_OF.replace("NAME", &format!("e{number}")));
+    let text: Vec<_> = (0..3000).map(export).collect();
+    let contents = World::new(&[("all.yaml", &text.concat())]).read();
+    assert_eq!((contents.problems, contents.resources.service_exports.valid.len()), (vec![], 3000));
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_an_error() {
     let world = World::new(&[]);
     assert!(read_once(&world.folder.path().join("absent")).is_err());
     assert!(Directory::open(&world.folder.path().join("absent")).is_err());
+}
+
+#[tokio::test]
+async fn what_objects_ask_for_comes_before_their_statuses() {
+    let status = format!("{}status: {{parents: []}}\n", ROUTE.split("spec").next().expect("head"));
+    let world = World::new(&[(".spanway/status/x.yaml", status.as_str()), ("route.yaml", ROUTE)]);
+    let (directory, mut watched) = Directory::open(world.folder.path()).expect("it is there");
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(directory.run(shutdown.clone()));
+    let state = watched.state.wait_for(|state| state.synced).await.expect("it runs").clone();
+    assert!(!state.statuses);
+    assert!(route(&watched).is_some_and(|route| route.status.is_none()));
+    let told = timeout(DEADLINE, watched.state.wait_for(|state| state.statuses)).await;
+    assert!(told.is_ok_and(|state| state.is_ok()), "they come without a change");
+    assert!(route(&watched).is_some_and(|route| route.status.is_some()));
+    shutdown.cancel();
+    task.await.expect("it ends");
 }
 
 #[tokio::test]

@@ -2,35 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::core::{DynamicObject, ObjectMeta};
-use serde_json::{Map, Value};
 
 use super::super::FileProblem;
-use super::file::{Content, Entry, File, Good};
-use super::files::{Role, Texts};
+use super::file::{Entry, File, Read};
+use super::files::{Place, Role, Texts};
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::{Broken, Resources, Slices, version_of};
+use crate::resources::{Broken, Object, Resources, Slices, version_of};
 
 /// The label by which a namespace is selected by its name; the API server sets it.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// A file, in the order in which they count.
-type FileKey = Arc<(Role, PathBuf)>;
+type FileKey = Arc<Place>;
 
 /// Everything that a directory says.
 #[derive(Debug)]
 pub(super) struct World {
     files: BTreeMap<FileKey, File>,
-    /// Which files speak of an object, in their order.
-    speakers: BTreeMap<ObjectRef, Vec<FileKey>>,
-    /// The objects of which a file says something else than when they were taken in.
-    unsettled: BTreeSet<ObjectRef>,
-    known: BTreeMap<ObjectRef, Known>,
+    subjects: BTreeMap<ObjectRef, Subject>,
+    /// The objects of which a file says something else than when they were taken in, each once.
+    unsettled: Vec<ObjectRef>,
     /// How many objects are in each namespace.
     inhabitants: BTreeMap<Arc<str>, usize>,
     version: u64,
@@ -47,20 +43,41 @@ pub(super) struct Changed {
     pub(super) slices: bool,
 }
 
+/// An object of which files speak, or did.
+#[derive(Debug, Default)]
+struct Subject {
+    /// Which files speak of it, in their order.
+    speakers: Vec<FileKey>,
+    known: Option<Known>,
+    /// Whether it is among those that are not settled.
+    unsettled: bool,
+}
+
+impl Subject {
+    /// Notes that a file says something else of it.
+    fn unsettle(&mut self, object: &ObjectRef, unsettled: &mut Vec<ObjectRef>) {
+        if !mem::replace(&mut self.unsettled, true) {
+            unsettled.push(object.clone());
+        }
+    }
+}
+
 /// An object as it was last taken in.
 #[derive(Debug)]
 struct Known {
-    content: Content,
-    status: Option<Value>,
+    said: Arc<str>,
+    status: Option<Arc<str>>,
     generation: i64,
     created: Timestamp,
 }
 
-/// An object as the files have it now.
-#[derive(Debug, PartialEq)]
+/// An object as the files have it now, and in which of them.
+#[derive(Debug, Default)]
 struct Wanted {
-    content: Content,
-    status: Option<Value>,
+    said: Arc<str>,
+    /// Nowhere: a namespace that nobody wrote.
+    file: Option<FileKey>,
+    status: Option<(Arc<str>, FileKey)>,
 }
 
 impl World {
@@ -68,9 +85,8 @@ impl World {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
             files: BTreeMap::new(),
-            speakers: BTreeMap::new(),
-            unsettled: BTreeSet::new(),
-            known: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            unsettled: Vec::new(),
             inhabitants: BTreeMap::new(),
             version: u64::try_from(now.as_microsecond()).unwrap_or_default(),
             twice: BTreeMap::new(),
@@ -101,7 +117,7 @@ impl World {
         }
         for (key, text) in texts {
             let file = self.files.entry(Arc::clone(&key)).or_default();
-            if let Some(before) = file.take(&key.1, text, key.0) {
+            if let Some(before) = file.take(&key.path, text, key.role) {
                 self.compare(&key, before);
             }
         }
@@ -113,23 +129,22 @@ impl World {
         let now = &self.files.get(key).unwrap_or(&none).entries;
         for (object, entry) in now {
             let old = before.get(object);
+            if old == Some(entry) {
+                continue;
+            }
+            let subject = self.subjects.entry(object.clone()).or_default();
             if old.is_none() {
-                let speakers = self.speakers.entry(object.clone()).or_default();
-                let at = speakers.partition_point(|other| other < key);
-                speakers.insert(at, Arc::clone(key));
+                // Most objects stand in one file.
+                subject.speakers.reserve_exact(1);
+                let at = subject.speakers.partition_point(|other| other < key);
+                subject.speakers.insert(at, Arc::clone(key));
             }
-            if old != Some(entry) {
-                self.unsettled.insert(object.clone());
-            }
+            subject.unsettle(object, &mut self.unsettled);
         }
         for object in before.into_keys().filter(|object| !now.contains_key(object)) {
-            if let Some(speakers) = self.speakers.get_mut(&object) {
-                speakers.retain(|other| other != key);
-                if speakers.is_empty() {
-                    self.speakers.remove(&object);
-                }
-            }
-            self.unsettled.insert(object);
+            let subject = self.subjects.entry(object.clone()).or_default();
+            subject.speakers.retain(|other| other != key);
+            subject.unsettle(&object, &mut self.unsettled);
         }
     }
 
@@ -144,9 +159,11 @@ impl World {
 
     /// The file and the line on which a field of an object stands.
     pub(super) fn place(&self, object: &ObjectRef, field: &str) -> Option<(&Path, u32)> {
-        let mut speakers = self.speakers.get(object)?.iter().filter(|key| key.0 != Role::Status);
-        speakers
-            .find_map(|key| Some((key.1.as_path(), self.files.get(key)?.line_of(object, field)?)))
+        let mut speakers =
+            self.subjects.get(object)?.speakers.iter().filter(|key| key.role != Role::Status);
+        speakers.find_map(|key| {
+            Some((key.path.as_path(), self.files.get(key)?.line_of(object, field)?))
+        })
     }
 
     /// Why the directory itself cannot be read.
@@ -185,6 +202,9 @@ impl World {
 
     /// Brings one object into line with the files. Gives whether it changed.
     fn settle_one(&mut self, object: &ObjectRef, now: Timestamp) -> bool {
+        let subject = self.subjects.entry(object.clone()).or_default();
+        subject.unsettled = false;
+        let is_known = subject.known.is_some();
         let (wanted, twice) = self.wanted(object);
         if twice.is_empty() {
             self.twice.remove(object);
@@ -192,14 +212,18 @@ impl World {
             self.twice.insert(object.clone(), twice);
         }
         let Some(wanted) = wanted else {
-            let was_known = self.known.remove(object).is_some();
+            let Some(subject) = self.subjects.get_mut(object) else { return false };
+            let was_known = subject.known.take().is_some();
+            if subject.speakers.is_empty() {
+                self.subjects.remove(object);
+            }
             if was_known {
                 self.count(object, |all| *all -= 1);
                 self.remove(object);
             }
             return was_known;
         };
-        if !self.known.contains_key(object) {
+        if !is_known {
             self.count(object, |all| *all += 1);
         }
         self.put(object, wanted, now)
@@ -218,21 +242,22 @@ impl World {
         let mut wanted: Option<Wanted> = None;
         let mut first: Option<(&Path, u32)> = None;
         let mut twice = Vec::new();
-        for key in self.speakers.get(object).into_iter().flatten() {
-            let (role, path) = &**key;
+        for key in self.subjects.get(object).iter().flat_map(|subject| &subject.speakers) {
+            let Place { role, path } = &**key;
             let Some(entry) = self.files.get(key).and_then(|file| file.entries.get(object)) else {
                 continue;
             };
+            let said = Arc::clone(&entry.said.text);
             if *role == Role::Status {
-                if let (Some(wanted), Some(said)) = (&mut wanted, entry.content.good()) {
-                    wanted.status = said.data.get("status").cloned();
+                if let Some(wanted) = &mut wanted {
+                    wanted.status = Some((said, Arc::clone(key)));
                 }
                 continue;
             }
             let mut lines = std::iter::once(&entry.line).chain(&entry.again);
             if first.is_none() {
                 first = lines.next().map(|line| (path.as_path(), *line));
-                wanted = Some(Wanted { content: entry.content.clone(), status: None });
+                wanted = Some(Wanted { said, file: Some(Arc::clone(key)), status: None });
             }
             if let (Role::Written, Some(first)) = (role, first) {
                 twice.extend(lines.map(|line| duplicate((path, *line), object, first)));
@@ -240,7 +265,7 @@ impl World {
         }
         if object.kind == Kind::Namespace {
             let lived_in = self.inhabitants.get(&object.name.name).is_some_and(|all| *all > 0);
-            wanted = wanted.or_else(|| lived_in.then(empty)).map(|wanted| named(wanted, object));
+            wanted = wanted.or_else(|| lived_in.then(Wanted::default));
         }
         (wanted, twice)
     }
@@ -258,31 +283,74 @@ impl World {
 
     /// Takes one object in if it differs from what is known. Gives whether it does.
     fn put(&mut self, object: &ObjectRef, wanted: Wanted, now: Timestamp) -> bool {
-        let known = self.known.get(object);
-        if known.is_some_and(|old| old.content == wanted.content && old.status == wanted.status) {
+        let known = self.subjects.get(object).and_then(|subject| subject.known.as_ref());
+        let same = known.is_some_and(|old| old.said == wanted.said);
+        let status = wanted.status.as_ref().map(|(said, _)| Arc::clone(said));
+        if same && known.is_some_and(|old| old.status == status) {
             return false;
         }
-        let same = known.is_some_and(|old| same_spec(&old.content, &wanted.content));
-        let generation = known.map_or(1, |old| old.generation + i64::from(!same));
-        let created = known.map_or(now, |old| old.created);
-        let good = wanted.content.good();
-        self.version = (self.version + 1).max(good.as_ref().map_or(0, version_of));
-        let stamp = Stamp { uid: uid(object), generation, created, version: self.version };
-        match (&wanted.content, good) {
-            (_, Some(good)) => {
-                let stamped = stamp.on(good, wanted.status.as_ref());
-                if object.kind == Kind::EndpointSlice {
-                    self.slices.apply(stamped);
-                } else {
-                    self.resources.apply(object.kind, stamped);
+        let (generation, created) = known.map_or((0, now), |old| (old.generation, old.created));
+        let standing = self.standing(object);
+        let read = match standing.clone().filter(|_| same && status.is_some()) {
+            Some(mut standing) => {
+                if wanted.file.as_ref().is_some_and(|file| file.role == Role::Written) {
+                    standing.metadata_mut().resource_version = None;
                 }
+                Some(Read::Good(standing))
             }
-            (Content::Broken(broken), _) => self.break_off(object, &stamp, Broken::clone(broken)),
-            (Content::Good(_), None) => {}
+            None => self.read_from(wanted.file.as_ref(), object),
+        };
+        let said_like = match (&standing, &read) {
+            (Some(old), Some(Read::Good(new))) => same || old.says_like(new),
+            _ => same,
+        };
+        let generation = generation + i64::from(!said_like);
+        let told = match &read {
+            Some(Read::Good(object)) if !same => version_of(object.metadata()),
+            _ => 0,
+        };
+        self.version = (self.version + 1).max(told);
+        let stamp = Stamp { uid: uid(object), generation, created, version: self.version };
+        match read {
+            Some(Read::Good(mut good)) => {
+                stamp.on(object, &mut good);
+                let status =
+                    wanted.status.and_then(|(_, file)| self.read_from(Some(&file), object));
+                if let Some(Read::Status(status)) = status {
+                    good.set_status(&status);
+                }
+                self.take_in(object, good);
+            }
+            Some(Read::Broken(broken)) => self.break_off(object, &stamp, broken),
+            Some(Read::Status(_)) | None => {}
         }
-        let Wanted { content, status } = wanted;
-        self.known.insert(object.clone(), Known { content, status, generation, created });
+        if let Some(subject) = self.subjects.get_mut(object) {
+            subject.known = Some(Known { said: wanted.said, status, generation, created });
+        }
         true
+    }
+
+    /// The object as it was taken in last, if it could be read.
+    fn standing(&self, object: &ObjectRef) -> Option<Object> {
+        if object.kind == Kind::EndpointSlice {
+            return self.slices.get(&object.name).cloned().map(Object::EndpointSlice);
+        }
+        self.resources.get(object)
+    }
+
+    /// What a file says of an object; a namespace that is in no file is there all the same.
+    fn read_from(&mut self, file: Option<&FileKey>, object: &ObjectRef) -> Option<Read> {
+        let Some(key) = file else {
+            return Some(Read::Good(Object::Namespace(Arc::default())));
+        };
+        self.files.get_mut(key)?.entries.get_mut(object)?.said.take(object, key.role)
+    }
+
+    fn take_in(&mut self, reference: &ObjectRef, object: Object) {
+        match object {
+            Object::EndpointSlice(slice) => self.slices.put(&reference.name, slice),
+            object => self.resources.put(reference, object),
+        }
     }
 
     fn break_off(&mut self, object: &ObjectRef, stamp: &Stamp, mut broken: Broken) {
@@ -317,17 +385,20 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn on(&self, mut object: DynamicObject, status: Option<&Value>) -> DynamicObject {
-        let metadata = &mut object.metadata;
+    fn on(&self, reference: &ObjectRef, object: &mut Object) {
+        let metadata = object.metadata_mut();
         metadata.uid.get_or_insert_with(|| self.uid.clone());
         metadata.generation = Some(self.generation);
         metadata.creation_timestamp.get_or_insert(Time(self.created));
         metadata.resource_version.get_or_insert_with(|| self.version.to_string());
         metadata.managed_fields = None;
-        if let (Some(status), Some(fields)) = (status, object.data.as_object_mut()) {
-            fields.insert("status".to_owned(), status.clone());
+        if reference.kind == Kind::Namespace {
+            // A namespace can be selected by its name.
+            let name = reference.name.name.to_string();
+            let labels = metadata.labels.get_or_insert_default();
+            labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
+            metadata.name.get_or_insert(name);
         }
-        object
     }
 }
 
@@ -345,44 +416,21 @@ fn duplicate(
     }
 }
 
-/// A namespace that nobody wrote.
-fn empty() -> Wanted {
-    let object = DynamicObject {
-        types: None,
-        metadata: ObjectMeta::default(),
-        data: Value::Object(Map::new()),
-    };
-    Wanted { content: Content::Good(Good::new(&object)), status: None }
-}
-
-/// A namespace that can be selected by its name.
-fn named(mut wanted: Wanted, object: &ObjectRef) -> Wanted {
-    if let Some(mut namespace) = wanted.content.good() {
-        let metadata = &mut namespace.metadata;
-        metadata.name.get_or_insert_with(|| object.name.name.to_string());
-        let labels = metadata.labels.get_or_insert_default();
-        labels.insert(NAMESPACE_NAME.to_owned(), object.name.name.to_string());
-        wanted.content = Content::Good(Good::new(&namespace));
-    }
-    wanted
-}
-
-/// Whether two versions of an object ask for the same: metadata and status aside.
-fn same_spec(old: &Content, new: &Content) -> bool {
-    match (old, new) {
-        (Content::Good(old), Content::Good(new)) => old.asks_like(new),
-        (Content::Broken(old), Content::Broken(new)) => old == new,
-        _ => false,
-    }
-}
-
 /// A UID that an object keeps over restarts: a hash (FNV-1a, 128 bits) of what it is called.
 pub(crate) fn uid(object: &ObjectRef) -> String {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    let text = object.to_string();
-    let hash = text.bytes().fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
-    let hex = format!("{hash:032x}");
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default());
-    parts.join("-")
+    let Name { namespace, name } = &object.name;
+    let path = if namespace.is_empty() { [" ", "", ""] } else { [" ", &**namespace, "/"] };
+    let text = [object.kind.label()].into_iter().chain(path).chain([&**name]);
+    let bytes = text.flat_map(str::bytes);
+    let hash = bytes.fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
+    let [first, second, third, fourth] = [96, 80, 64, 48].map(|bits| hash >> bits);
+    let (mask, last) = (0xffff, hash & 0xffff_ffff_ffff);
+    format!(
+        "{first:08x}-{:04x}-{:04x}-{:04x}-{last:012x}",
+        second & mask,
+        third & mask,
+        fourth & mask
+    )
 }

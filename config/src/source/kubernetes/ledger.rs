@@ -134,7 +134,7 @@ impl Ledger {
             News::Failed(trouble) => return self.fail(&scope, &trouble, now),
             News::Listed { objects, version } => self.list(&scope, objects, version),
             News::Applied(object) => {
-                self.reach(&scope, version_of(&object));
+                self.reach(&scope, version_of(&object.metadata));
                 self.put(&scope, *object);
             }
             News::Deleted { name, version } => {
@@ -157,6 +157,7 @@ impl Ledger {
     pub(super) fn publish(&mut self, publisher: &Publisher) {
         self.state.synced |=
             self.scopes.iter().all(|(scope, held)| scope.object().is_some() || held.state.listed);
+        self.state.statuses = self.state.synced;
         if self.state.synced {
             if std::mem::take(&mut self.slices_changed) {
                 publisher.slices.send_replace(Arc::new(self.slices.clone()));
@@ -214,7 +215,7 @@ impl Ledger {
     fn put(&mut self, scope: &Scope, object: DynamicObject) {
         let Some(held) = self.scopes.get_mut(scope) else { return };
         let name = name_of(scope.kind, &object);
-        let seen = (object.metadata.uid.clone(), version_of(&object));
+        let seen = (object.metadata.uid.clone(), version_of(&object.metadata));
         if held.objects.get(&name) == Some(&seen) {
             return;
         }

@@ -157,7 +157,7 @@ impl Reader {
             }
             WatchEvent::Deleted(object) => {
                 note(version, object.metadata.resource_version.as_ref());
-                let (name, at) = (name_of(self.scope.kind, &object), version_of(&object));
+                let (name, at) = (name_of(self.scope.kind, &object), version_of(&object.metadata));
                 self.tell(News::Deleted { name, version: at }).await
             }
             WatchEvent::Bookmark(bookmark) => {
