@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 
 use config::model::{BackendKey, Name, ServicePort};
-use discovery::endpoint::Reach;
+use discovery::endpoint::{Endpoint, EndpointId, EndpointSet, EndpointTable, Reach};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -15,6 +15,17 @@ use crate::upstream::tcp;
 
 /// For what another thread does at once.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// An endpoint that is there: connections to others are dropped by the housekeeping.
+fn published(key: &BackendKey, reach: &Reach) -> Arc<Published> {
+    let endpoint = Endpoint { id: EndpointId("a".into()), reach: reach.clone(), zone: None };
+    let set = EndpointSet { endpoints: [Arc::new(endpoint)].into(), ..EndpointSet::default() };
+    let mut table = EndpointTable::default();
+    table.sets.insert(key.clone(), Arc::new(set));
+    let published = Arc::<Published>::default();
+    published.swap(Arc::new(Snapshot { endpoints: Arc::new(table), ..Snapshot::default() }));
+    published
+}
 
 #[test]
 fn work_goes_to_the_worker_with_the_least_to_do() {
@@ -60,12 +71,13 @@ fn the_drop_of_all_ends_what_still_runs() {
 
 #[test]
 fn an_idle_connection_of_one_worker_carries_what_another_asks() {
-    let workers = Workers::start((2, 0), &Arc::default(), &Metrics::new().unwrap()).unwrap();
-    let [one, other] = &workers.seats().0[..] else { panic!("two were asked for") };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let reach = Reach::Direct(address);
     let key = BackendKey::Service(ServicePort { service: Name::new("shop", "web"), port: 80 });
+    let published = published(&key, &reach);
+    let workers = Workers::start((2, 0), &published, &Metrics::new().unwrap()).unwrap();
+    let [one, other] = &workers.seats().0[..] else { panic!("two were asked for") };
     let origin = Origin::new(reach.clone(), key, None);
     let now = Instant::now();
     let (done, kept) = mpsc::channel();
