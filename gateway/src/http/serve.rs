@@ -19,8 +19,9 @@ use crate::connection::HttpConnection;
 use crate::connection::first::Version;
 use crate::snapshot::Snapshot;
 
-/// Endpoints that are tried for one request before it fails: the first, and two more.
-const ATTEMPTS_MAX: u32 = 3;
+/// Endpoints that are tried for one request before it fails: the first, and four more. So many may
+/// be gone before anybody has told us, where five were scaled to one.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// How long an endpoint may take for the head of its answer where no rule says otherwise.
 /// Long, because a stream may say nothing until something happens.
