@@ -8,12 +8,13 @@ mod tally;
 mod world;
 mod yaml;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -42,6 +43,28 @@ pub struct Options {
     pub dir: Option<PathBuf>,
 }
 
+/// Ctrl-C, and what asks a process to end.
+#[derive(Debug)]
+pub struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ends {
+    /// From now on they end no process by themselves. Within a runtime.
+    pub fn watch() -> io::Result<Self> {
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
+    }
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// The last line of standard output.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -57,17 +80,13 @@ struct Shown {
     missing: Vec<String>,
 }
 
-/// Runs until Ctrl-C, or as long as was asked for; gives the exit code.
-pub async fn run(options: Options) -> anyhow::Result<u8> {
-    let kept = options.dir.clone();
-    let scratch = tempfile::Builder::new().prefix("spanway-up-").tempdir()?;
-    let root = kept.unwrap_or_else(|| scratch.path().to_owned());
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut term = signal(SignalKind::terminate())?;
+/// Runs until Ctrl-C, or as long as was asked for; gives the exit code. What nobody keeps is written
+/// into `scratch`, perhaps still after the end, for as long as the runtime is there.
+pub async fn run(options: Options, scratch: &Path, mut ends: Ends) -> anyhow::Result<u8> {
+    let root = options.dir.clone().unwrap_or_else(|| scratch.to_owned());
     let world = tokio::select! {
         world = World::start(&root) => world?,
-        _ = interrupt.recv() => return Ok(exit::OK),
-        _ = term.recv() => return Ok(exit::OK),
+        () = ends.come() => return Ok(exit::OK),
     };
     tokio::select! {
         ready = tokio::time::timeout(START_WAIT, world.ready()) => {
@@ -75,8 +94,7 @@ pub async fn run(options: Options) -> anyhow::Result<u8> {
                 anyhow::bail!("not ready within {START_WAIT:?}: {}", world.missing().join("; "));
             }
         }
-        _ = interrupt.recv() => return Ok(exit::OK),
-        _ = term.recv() => return Ok(exit::OK),
+        () = ends.come() => return Ok(exit::OK),
     }
     let say = |line: &str| if options.json { eprintln!("{line}") } else { print_line(line) };
     world.introduction().iter().for_each(|line| say(line));
@@ -88,8 +106,7 @@ pub async fn run(options: Options) -> anyhow::Result<u8> {
     };
     let shown = tokio::select! {
         shown = exercise(&world, &say, end) => shown?,
-        _ = interrupt.recv() => return Ok(world.end().await),
-        _ = term.recv() => return Ok(world.end().await),
+        () = ends.come() => return Ok(world.end().await),
     };
     let code = if shown.missing.is_empty() { exit::OK } else { exit::PROBLEMS };
     world.end().await;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::run::duration;
-use crate::demo::{self, Options};
+use crate::demo::{self, Ends, Options};
+
+/// How long files that are being written are waited for at the end.
+const WRITES_WAIT: Duration = Duration::from_secs(1);
 
 /// Flags of `spanway up`.
 #[derive(Debug, clap::Args)]
@@ -26,8 +29,16 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let options =
         Options { ends_after: arguments.ends_after, json: arguments.json, dir: arguments.dir };
-    let done = runtime.block_on(demo::run(options));
-    // Sample services and clients are dropped where they stand.
-    runtime.shutdown_background();
+    let ends = {
+        let _within = runtime.enter();
+        Ends::watch()?
+    };
+    // Behind the signals, which would leave it otherwise.
+    let scratch = tempfile::Builder::new().prefix("spanway-up-").tempdir()?;
+    let done = runtime.block_on(demo::run(options, scratch.path(), ends));
+    // Sample services and clients are dropped where they stand. A file that is written while the
+    // folder goes would stay.
+    runtime.shutdown_timeout(WRITES_WAIT);
+    drop(scratch);
     done
 }
