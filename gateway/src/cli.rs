@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod client;
+pub mod ends;
 mod explain;
 mod offline;
 mod output;

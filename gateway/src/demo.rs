@@ -8,13 +8,11 @@ mod tally;
 mod world;
 mod yaml;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -22,6 +20,7 @@ use self::changes::Churn;
 use self::load::RuleBook;
 use self::tally::{Counts, Tally};
 use self::world::World;
+use crate::cli::ends::Ends;
 use crate::cli::exit;
 
 /// What a run of 20 seconds has to show, scaled to other lengths.
@@ -41,28 +40,6 @@ pub struct Options {
     pub json: bool,
     /// Where the YAML is kept.
     pub dir: Option<PathBuf>,
-}
-
-/// Ctrl-C, and what asks a process to end.
-#[derive(Debug)]
-pub struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Ends {
-    /// From now on they end no process by themselves. Within a runtime.
-    pub fn watch() -> io::Result<Self> {
-        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
-        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
-    }
-
-    async fn come(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// The last line of standard output.

@@ -10,8 +10,8 @@ use config::model::identity::TrustDomain;
 use discovery::ports::PortRange;
 use jiff::SignedDuration;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::ends::Ends;
 use super::exit;
 use crate::admin;
 use crate::app::App;
@@ -212,25 +212,19 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     super::start_logging("info", true);
     let settings = arguments.settings()?;
     control_runtime()?.block_on(async move {
-        let mut term = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut ends = Ends::watch()?;
         // Fixed ports that are taken end the process before anything else begins.
         let admin = admin::bind(&settings).await?;
         let app = tokio::select! {
             app = App::start(settings) => app?,
-            _ = term.recv() => return Ok(exit::OK),
-            _ = interrupt.recv() => return Ok(exit::OK),
+            () = ends.come() => return Ok(exit::OK),
         };
         let served = admin.serve(app.views().clone());
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        ends.come().await;
         tracing::info!("leaving");
         tokio::select! {
             left = app.leave() => tracing::info!(broken_off = left, "left"),
-            _ = term.recv() => tracing::warn!("ended at once"),
-            _ = interrupt.recv() => tracing::warn!("ended at once"),
+            () = ends.come() => tracing::warn!("ended at once"),
         }
         drop(served);
         Ok(exit::OK)

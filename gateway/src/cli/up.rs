@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ends::Ends;
 use super::run::duration;
-use crate::demo::{self, Ends, Options};
+use crate::demo::{self, Options};
 
 /// How long files that are being written are waited for at the end.
 const WRITES_WAIT: Duration = Duration::from_secs(1);
