@@ -79,15 +79,12 @@ pub(super) struct Wrong {
 impl<'t> Node<'t> {
     /// The documents of a part; a document of nothing but comments is none.
     pub(super) fn documents(part: Part<'t>) -> Result<Vec<Self>, Wrong> {
-        if let Some(made) = Self::json_line(part) {
-            return Ok(vec![made]);
-        }
         compose::documents(part).map_or_else(|| saphyr::documents(part), Ok)
     }
 
-    /// One object as JSON on one line, as we write what we make: read as such it takes a fraction of
-    /// the time.
-    fn json_line((before, text): Part<'t>) -> Option<Self> {
+    /// The document of a part that we wrote, one object as JSON on one line: read as such it takes a
+    /// fraction of the time. JSON lets a name stand twice, so this is not for what others wrote.
+    pub(super) fn made((before, text): Part<'t>) -> Option<Self> {
         let line = text.strip_prefix('{').map(str::trim_end)?;
         let value = if line.contains('\n') { None } else { serde_json::from_str(text).ok() };
         Some(Self::of(before + 1, value?))

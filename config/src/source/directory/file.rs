@@ -84,7 +84,7 @@ impl Said {
     pub(super) fn take(&mut self, object: &ObjectRef, role: Role) -> Option<Read> {
         let read = self.read.take().map(|read| *read);
         read.or_else(|| {
-            let documents = Node::documents((0, &self.text)).ok()?;
+            let documents = documents((0, &self.text), role).ok()?;
             let mut all = documents.iter().filter_map(|node| read_document(node, role).ok()?);
             all.find_map(|(reference, read)| (reference == *object).then_some(read))
         })
@@ -92,7 +92,7 @@ impl Said {
 
     /// The object without a type, if it can be read.
     pub(super) fn object(&self, object: &ObjectRef, role: Role) -> Option<DynamicObject> {
-        let documents = Node::documents((0, &self.text)).ok()?;
+        let documents = documents((0, &self.text), role).ok()?;
         let of_kind = documents.iter().filter(|node| node.text("kind") == object.kind.label());
         let mut all = of_kind.filter_map(|node| untyped(node, (object.kind, role)).ok());
         all.find(|found| name_of(object.kind, found) == object.name)
@@ -176,7 +176,7 @@ impl File {
         before: &BTreeMap<ObjectRef, Entry>,
     ) -> Result<bool, Wrong> {
         let mut unnamed = false;
-        for node in Node::documents((part.before, &part.text))? {
+        for node in documents((part.before, &part.text), role)? {
             match read_document(&node, role) {
                 Ok(None) => {}
                 Ok(Some((mut object, read))) => {
@@ -234,6 +234,12 @@ impl File {
             btree_map::Entry::Vacant(free) => drop(free.insert(entry)),
         }
     }
+}
+
+/// The documents of a part.
+fn documents(part: Part<'_>, role: Role) -> Result<Vec<Node<'_>>, Wrong> {
+    let made = if role == Role::Written { None } else { Node::made(part) };
+    made.map_or_else(|| Node::documents(part), |node| Ok(vec![node]))
 }
 
 /// Reads one document; nothing where it is none of ours.

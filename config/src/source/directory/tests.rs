@@ -173,6 +173,15 @@ fn a_duplicate_key_is_a_problem_with_its_line() {
 }
 
 #[test]
+fn a_duplicate_key_of_the_users_json_is_a_problem_too() {
+    let json = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "name": "b"}}"#;
+    let contents = World::new(&[("a.yaml", json)]).read();
+    let problem = contents.problems.first().expect("there is a problem");
+    assert_eq!(problem.line, 1);
+    assert!(problem.message.contains("duplicate"), "{problem:?}");
+}
+
+#[test]
 fn an_object_in_two_files_counts_as_the_first_says() {
     let other = ROUTE.replace("web.example", "other.example");
     let contents = World::new(&[("a.yaml", ROUTE), ("b.yaml", &other)]).read();
