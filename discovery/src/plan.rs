@@ -260,14 +260,10 @@ fn plan_imports(inputs: &Inputs<'_>, plan: &mut Plan) {
             plan.changes.push(Change::Create(object()));
             continue;
         };
-        let look = || {
-            let change = object::change(&**current, &current.metadata, object());
-            let right = change.is_none();
-            plan.changes.extend(change);
-            right
-        };
+        let look = || object::change(&**current, &current.metadata, object());
         let known = &inputs.known.imports;
-        plan.known.imports.is_right(known, (name, current), (import, &ips), look);
+        let change = plan.known.imports.change(known, (name, current), (import, &ips), look);
+        plan.changes.extend(change);
     }
     for (name, current) in &observed.imports {
         let wanted = inputs.imports.services.contains_key(name)

@@ -12,6 +12,7 @@ use imbl::OrdMap;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
+use super::Change;
 use super::services::{Owner, is_labelled, owner};
 
 /// What is known. It changes nothing of what is planned.
@@ -61,25 +62,25 @@ impl<T> Default for Standing<T> {
 }
 
 impl<T> Standing<T> {
-    /// Whether `object` stands as it is wanted if it is `made_of` this, by what was known `before`
-    /// or else by a look. It is known from now on.
-    pub(super) fn is_right(
+    /// What makes `object` as it is wanted if it is `made_of` this: nothing by what was known
+    /// `before`, or else by a look. One that stands as it is wanted is known from now on.
+    pub(super) fn change(
         &mut self,
         before: &Self,
         (name, object): (&Name, &Arc<T>),
         made_of: impl Hash,
-        look: impl FnOnce() -> bool,
-    ) -> bool {
+        look: impl FnOnce() -> Option<Change>,
+    ) -> Option<Change> {
         let imprint = imprint(made_of);
         let known = before
             .0
             .get(name)
             .is_some_and(|(known, of)| Arc::ptr_eq(known, object) && *of == imprint);
-        let right = known || look();
-        if right {
+        let change = if known { None } else { look() };
+        if change.is_none() {
             self.0.insert(name.clone(), (Arc::clone(object), imprint));
         }
-        right
+        change
     }
 }
 

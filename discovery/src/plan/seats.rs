@@ -128,13 +128,11 @@ fn plan_slice(inputs: &Inputs<'_>, of: &SliceOf<'_>, seats: &[&Seat], plan: &mut
     let look = || {
         let slice = object::slice(&name, of, seats);
         let current = serde_json::to_value(&**current).unwrap_or_default();
-        let right = object::covers(&current, &slice.value);
-        if !right {
-            plan.changes.push(Change::Apply(slice));
-        }
-        right
+        (!object::covers(&current, &slice.value)).then_some(Change::Apply(slice))
     };
-    plan.known.slices.is_right(&inputs.known.slices, (&name, current), (of, seats), look);
+    let known = &inputs.known.slices;
+    let change = plan.known.slices.change(known, (&name, current), (of, seats), look);
+    plan.changes.extend(change);
     name
 }
 

@@ -103,14 +103,10 @@ fn adjust(
     (name, observed): (&Name, &Arc<Service>),
     wanted: &Wanted<'_>,
 ) {
-    let look = || {
-        let object = object::service(name, wanted);
-        let change = object::change(&**observed, &observed.metadata, object);
-        let right = change.is_none();
-        plan.changes.extend(change);
-        right
-    };
-    plan.known.services.is_right(&inputs.known.services, (name, observed), wanted, look);
+    let look = || object::change(&**observed, &observed.metadata, object::service(name, wanted));
+    let known = &inputs.known.services;
+    let change = plan.known.services.change(known, (name, observed), wanted, look);
+    plan.changes.extend(change);
 }
 
 /// Lets go of a Service that was taken over; deletes one of ours that is not wanted any more.
