@@ -250,7 +250,7 @@ fn start_model(
         (Withdrawals::new(settings.drain.settle), settings.first_slices),
     );
     let followers = links::Followers::new(
-        links::CatalogDialer { published: Arc::clone(published) },
+        links::CatalogDialer { published: Arc::clone(published), tick: wires.tick.subscribe() },
         SystemResolver::new()?,
         (Arc::clone(&settings.cluster), Arc::clone(&settings.pod.uid)),
     );

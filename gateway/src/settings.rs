@@ -145,7 +145,9 @@ impl Default for DrainSettings {
             // kube-proxy takes a change within a second; a busy node needs a few.
             settle: Duration::from_secs(3),
             drain: Duration::from_secs(20),
-            catalogs: Duration::from_secs(5),
+            // A gateway without them answers 503 for what the links have. Two dials that lead nowhere
+            // take ten seconds; where a cluster is away, that long is waited in vain.
+            catalogs: Duration::from_secs(15),
             slices: Duration::from_secs(10),
         }
     }

@@ -80,12 +80,18 @@ impl LinkState {
 
 /// Why there is no connection to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct DialError {
-    /// A reason in CamelCase: `Unreachable`, or why the peer is not trusted.
-    pub reason: Arc<str>,
-    /// A sentence.
-    pub message: String,
+pub enum DialError {
+    /// Nobody was dialled: it would lead nowhere whoever is there.
+    #[error("this gateway holds no certificate yet, or the link's trust is not valid")]
+    NoCredentials,
+    /// The peer, or the way to it.
+    #[error("{message}")]
+    Failed {
+        /// A reason in CamelCase: `Unreachable`, or why the peer is not trusted.
+        reason: Arc<str>,
+        /// A sentence.
+        message: String,
+    },
 }
 
 /// Connects to a gateway of a link, with mutual TLS.
@@ -99,6 +105,9 @@ pub trait Dialer: Send + Sync + 'static {
         link: &Link,
         address: SocketAddr,
     ) -> impl Future<Output = Result<Self::Io, DialError>> + Send;
+
+    /// Waits until there is what `link` is dialled with.
+    fn armed(&self, link: &Link) -> impl Future<Output = ()> + Send;
 }
 
 /// Follows one link. `chance` gives numbers from 0 to 1, for jitter.
@@ -252,16 +261,18 @@ impl<D: Dialer, R, C: FnMut() -> f64 + Send> Client<D, R, C> {
             if end.lived {
                 (backoff, behind) = (Backoff::default(), Behind::default());
             }
-            let wait = match end.why {
+            match end.why {
+                // No peer failed, so none is spared: the first to come is dialled at once.
+                session::Why::NoCredentials => self.dial.armed(link).await,
                 session::Why::Behind(version) => {
                     behind.note(version, Instant::now());
-                    BEHIND_AGAIN
+                    tokio::time::sleep(BEHIND_AGAIN).await;
                 }
                 session::Why::Problem(..) | session::Why::Resync => {
-                    backoff.next(addresses.len(), (self.chance)())
+                    let wait = backoff.next(addresses.len(), (self.chance)());
+                    tokio::time::sleep(wait).await;
                 }
-            };
-            tokio::time::sleep(wait).await;
+            }
         }
     }
 

@@ -169,7 +169,10 @@ impl Gateway {
             readiness.listeners_bound =
                 first_ports.are_bound(&inputs.derived.borrow(), &bound, Instant::now());
             if readiness.serves() {
-                let since = *served_since.get_or_insert_with(Instant::now);
+                let since = *served_since.get_or_insert_with(|| {
+                    self.warn_of_missing(&inputs.derived.borrow());
+                    Instant::now()
+                });
                 let word = inputs.word.borrow().in_slices;
                 readiness.in_slices = word || since.elapsed() >= self.settings.drain.slices;
             }
@@ -198,16 +201,20 @@ impl Gateway {
     fn readiness(&self, inputs: &Inputs, started: Instant) -> Readiness {
         let derived = inputs.derived.borrow().clone();
         let waited = started.elapsed() >= self.settings.drain.catalogs;
-        let received = |link: &discovery::link::Link| {
-            derived.known.get(&link.name).is_some_and(|known| known.state.received)
-        };
         Readiness {
             source_listed: inputs.source.borrow().synced,
             certificate_held: self.published.load().credentials.svid().is_some(),
             listeners_bound: false,
-            catalogs_received: waited || derived.links.iter().all(received),
+            catalogs_received: waited || missing(&derived).next().is_none(),
             in_slices: false,
             leaving: self.draining.phase() >= Phase::Leaving,
+        }
+    }
+
+    fn warn_of_missing(&self, derived: &Derived) {
+        for link in missing(derived) {
+            let after = self.settings.drain.catalogs;
+            tracing::warn!(%link, ?after, "serving without a catalog of the link: it did not come");
         }
     }
 
@@ -253,6 +260,13 @@ impl Gateway {
             services: state.catalog.services.len() as u64,
         }
     }
+}
+
+/// The links of which no catalog was received yet.
+fn missing(derived: &Derived) -> impl Iterator<Item = &LinkName> {
+    let received =
+        |name: &LinkName| derived.known.get(name).is_some_and(|known| known.state.received);
+    derived.links.iter().map(|link| &link.name).filter(move |name| !received(name))
 }
 
 const fn next(phase: Phase) -> Phase {

@@ -29,6 +29,8 @@ const CATALOG_NAME: &str = "catalog.clusterset.local";
 #[derive(Clone)]
 pub(super) struct CatalogDialer {
     pub(super) published: Arc<Published>,
+    /// Ticks with every snapshot.
+    pub(super) tick: watch::Receiver<u64>,
 }
 
 impl Dialer for CatalogDialer {
@@ -36,12 +38,8 @@ impl Dialer for CatalogDialer {
 
     async fn dial(&self, link: &Link, address: SocketAddr) -> Result<Self::Io, DialError> {
         let credentials = Arc::clone(&self.published.load().credentials);
-        let dialler = credentials.link(&link.name).ok_or_else(|| DialError {
-            reason: "NoCredentials".into(),
-            message: "this gateway holds no certificate yet, or the link's trust is not valid"
-                .into(),
-        })?;
-        let unreachable = |error: &dyn std::fmt::Display| DialError {
+        let dialler = credentials.link(&link.name).ok_or(DialError::NoCredentials)?;
+        let unreachable = |error: &dyn std::fmt::Display| DialError::Failed {
             reason: "Unreachable".into(),
             message: format!("{address}: {error}"),
         };
@@ -49,10 +47,19 @@ impl Dialer for CatalogDialer {
         let name = ServerName::try_from(CATALOG_NAME).map_err(|error| unreachable(&error))?;
         let dial = Dial { first: &[], within: DIAL_WAIT };
         let connected = dialler.connect(LinkProtocol::Catalog, name, stream, dial).await;
-        connected.map(|link| link.stream).map_err(|error| DialError {
+        connected.map(|link| link.stream).map_err(|error| DialError::Failed {
             reason: error.reason().into(),
             message: format!("{address}: {error}"),
         })
+    }
+
+    async fn armed(&self, link: &Link) {
+        let mut tick = self.tick.clone();
+        let is_armed = |_: &u64| self.published.load().credentials.link(&link.name).is_some();
+        if tick.wait_for(is_armed).await.is_err() {
+            // Nobody publishes any more: the process ends.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -33,6 +33,9 @@ const MAX_HINTS: usize = 3;
 /// The first wait after a failure, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// The longest while no certificate is in use: until there is one, no link carries a call.
+const BACKOFF_WITHOUT: Duration = Duration::from_secs(5);
+
 /// While a certificate is in use, at most this part of what is left of it is waited: an authority
 /// that comes back in time is asked in time, however short a life is.
 const PART_OF_LEFT: u32 = 8;
@@ -246,7 +249,7 @@ fn left(until: UnixTime, now: UnixTime) -> Option<Duration> {
 /// doubling, and half of it by chance.
 pub fn backoff(failures: u32, left: Option<Duration>, chance: f64) -> Duration {
     let (first, longest) = BACKOFF;
-    let longest = left.map_or(longest, |left| (left / PART_OF_LEFT).clamp(first, longest));
+    let longest = left.map_or(BACKOFF_WITHOUT, |left| (left / PART_OF_LEFT).clamp(first, longest));
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     let full = first.saturating_mul(doubled).min(longest);
     full.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)

@@ -45,7 +45,7 @@ func main() {
 		}
 		return
 	}
-	passed, failed := 0, 0
+	passed, failures := 0, []string{}
 	all := tests()
 	for _, test := range notYet() {
 		if len(flag.Args()) == 0 {
@@ -59,19 +59,32 @@ func main() {
 			continue
 		}
 		if err := timed(test.name, func() error { return test.show(s) }); err != nil {
-			failed++
-			fmt.Printf("FAILED   %s:\n  %s\n", test.name, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+			failure := fmt.Sprintf("FAILED   %s:\n  %s", test.name, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+			fmt.Println(failure)
+			failures = append(failures, failure)
 			continue
 		}
 		passed++
 	}
-	if failed > 0 {
+	if len(failures) > 0 {
 		evidence(s)
+		// Once more after all the evidence, where a log that was cut short still has them.
+		for _, failure := range failures {
+			fmt.Println(brief(failure))
+		}
 	}
-	fmt.Printf("%d passed, %d failed\n", passed, failed)
-	if failed > 0 || passed == 0 {
+	fmt.Printf("%d passed, %d failed\n", passed, len(failures))
+	if len(failures) > 0 || passed == 0 {
 		os.Exit(1)
 	}
+}
+
+// brief is the beginning of a failure.
+func brief(failure string) string {
+	const linesMax, bytesMax = 6, 1500
+	lines := strings.Split(failure, "\n")
+	text := strings.Join(lines[:min(len(lines), linesMax)], "\n")
+	return text[:min(len(text), bytesMax)]
 }
 
 // child runs a part that is a process of its own; false if there is no such part.

@@ -53,6 +53,8 @@ pub(super) struct End {
 
 /// Why a stream ended.
 pub(super) enum Why {
+    /// There was nothing to dial with.
+    NoCredentials,
     /// The replica has seen less than we have.
     Behind(Version),
     /// A reason and a sentence.
@@ -64,6 +66,9 @@ pub(super) enum Why {
 impl End {
     pub(super) fn problem(&self) -> Option<(Arc<str>, String)> {
         match &self.why {
+            Why::NoCredentials => {
+                Some(("NoCredentials".into(), DialError::NoCredentials.to_string()))
+            }
             Why::Problem(reason, sentence) => Some((Arc::clone(reason), sentence.clone())),
             Why::Behind(_) => Some(("Behind".into(), "no gateway has caught up yet".to_owned())),
             Why::Resync => None,
@@ -104,9 +109,10 @@ async fn subscribe<D: Dialer, R, C>(
 ) -> Result<Streaming<Event>, Why> {
     let late = |_| Why::problem("Unreachable", format!("{} did not answer in time", ask.address));
     let dialed = timeout(DIAL_WITHIN, client.dial.dial(ask.link, ask.address)).await;
-    let io = dialed
-        .map_err(late)?
-        .map_err(|DialError { reason, message }| Why::Problem(reason, message))?;
+    let io = dialed.map_err(late)?.map_err(|error| match error {
+        DialError::NoCredentials => Why::NoCredentials,
+        DialError::Failed { reason, message } => Why::Problem(reason, message),
+    })?;
     let channel = timeout(DIAL_WITHIN, channel(io))
         .await
         .map_err(late)?

@@ -39,7 +39,7 @@ impl Dialer for Network {
     type Io = DuplexStream;
 
     async fn dial(&self, _: &Link, address: SocketAddr) -> Result<DuplexStream, DialError> {
-        let unreachable = || DialError {
+        let unreachable = || DialError::Failed {
             reason: "Unreachable".into(),
             message: format!("{address}: connection refused"),
         };
@@ -47,6 +47,27 @@ impl Dialer for Network {
         let (near, far) = tokio::io::duplex(64 * 1024);
         gateway.send(far).await.map_err(|_| unreachable())?;
         Ok(near)
+    }
+
+    async fn armed(&self, _: &Link) {}
+}
+
+/// One that has no certificate until it is told so.
+#[derive(Clone)]
+struct Arming(Network, watch::Receiver<bool>);
+
+impl Dialer for Arming {
+    type Io = DuplexStream;
+
+    async fn dial(&self, link: &Link, address: SocketAddr) -> Result<DuplexStream, DialError> {
+        if !*self.1.borrow() {
+            return Err(DialError::NoCredentials);
+        }
+        self.0.dial(link, address).await
+    }
+
+    async fn armed(&self, _: &Link) {
+        self.1.clone().wait_for(|armed| *armed).await.unwrap();
     }
 }
 
@@ -116,10 +137,14 @@ impl Near {
     }
 
     fn of(network: &Network, link: Link) -> Self {
+        Self::dialling(network.clone(), link)
+    }
+
+    fn dialling(dial: impl Dialer, link: Link) -> Self {
         let (link, links) = watch::channel(link);
         let (out, states) = watch::channel(LinkState::default());
         let client = Client {
-            dial: network.clone(),
+            dial,
             resolve: NoNames,
             cluster: "east".into(),
             instance: "near-1".into(),
@@ -161,6 +186,21 @@ async fn a_client_gets_the_catalog_whole_and_then_what_changes() {
     let next = catalog(2, &[("web", &["b", "c"])]);
     gateway.offer(next.clone());
     near.until("the change", |state| *state.catalog == next).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_waited_for_its_certificate_asks_at_once_when_it_has_one() {
+    let network = Network::default();
+    let _gateway = network.gateway(A, catalog(1, &[("web", &["a"])]), Duration::ZERO);
+    let (arm, armed) = watch::channel(false);
+    let link = link("west", &json!({"spec": {"addresses": [A]}}));
+    let mut near = Near::dialling(Arming(network, armed), link);
+    near.until_problem("NoCredentials").await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let since = Instant::now();
+    arm.send_replace(true);
+    near.until("the snapshot", |state| state.received).await;
+    assert!(since.elapsed() < Duration::from_millis(100), "{:?}", since.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -227,11 +227,18 @@ fn renewal_is_due_between_a_half_and_two_thirds_of_a_life() {
 
 #[test]
 fn waits_between_failures_grow_to_a_limit_and_differ_by_chance() {
-    let wait = |failures| backoff(failures, None, 1.0).as_millis();
+    let day = Some(Duration::from_hours(24));
+    let wait = |failures| backoff(failures, day, 1.0).as_millis();
     let waits = [1, 2, 3, 7, 8, 1000, u32::MAX].map(wait);
     assert_eq!(waits, [500, 1000, 2000, 30_000, 30_000, 30_000, 30_000]);
-    assert_eq!(backoff(1, None, 0.0), Duration::from_millis(250));
-    assert_eq!(backoff(0, None, 1.0), Duration::from_millis(500));
+    assert_eq!(backoff(1, day, 0.0), Duration::from_millis(250));
+    assert_eq!(backoff(0, day, 1.0), Duration::from_millis(500));
+}
+
+#[test]
+fn without_a_certificate_the_waits_stay_short() {
+    let wait = |failures| backoff(failures, None, 1.0).as_millis();
+    assert_eq!([1, 2, 3, 4, 5, 1000].map(wait), [500, 1000, 2000, 4000, 5000, 5000]);
 }
 
 #[test]
