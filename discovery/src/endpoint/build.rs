@@ -165,15 +165,17 @@ impl Built {
     /// Brings what is touched up to date. Returns whether the table is another one now.
     pub fn update(&mut self, inputs: &Inputs<'_>, touched: &Touched) -> bool {
         let mut changed = false;
-        let mut imports = touched.imports.clone();
+        let (mut imports, mut mirrors) = (touched.imports.clone(), touched.mirrors.clone());
         for name in &touched.services {
             changed |= self.service(inputs, name);
             let exported = inputs.exports.services.contains_key(name);
             if exported || self.ports.contains_key(&Owner::Import(name.clone())) {
                 imports.insert(name.clone());
             }
+            if inputs.mirrors.contains_key(name) {
+                mirrors.insert(name.clone());
+            }
         }
-        let mut mirrors = touched.mirrors.clone();
         for name in &touched.mirrors {
             self.index(name, inputs.mirrors.get(name));
         }
@@ -216,6 +218,14 @@ impl Built {
         for port in self.ports.get(&owner).into_iter().flatten() {
             if !sets.iter().any(|(number, _)| number == port) {
                 sets.push((*port, Arc::default()));
+            }
+        }
+        // Where its user has taken the name over, and nothing is left of what it stood for, calls
+        // of before go where the name leads now.
+        let own = Owner::Service(name.clone());
+        for (port, set) in sets.iter_mut().filter(|(_, set)| set.endpoints.is_empty()) {
+            if let Some(now) = self.table.sets.get(&own.key(*port)) {
+                *set = Arc::clone(now);
             }
         }
         self.put(&owner, sets)

@@ -7,8 +7,8 @@
 //! owner goes ─► accepting (kube-proxy follows) ─► answering (clients let go) ─► forgotten
 //! ```
 //!
-//! In both states every answer tells its client to go. When the export itself is gone there is no
-//! endpoint any more, and the answer says so.
+//! In both states every answer tells its client to go. When the export itself is gone, calls go to
+//! the Service that its user put in its place; where there is none, the answer says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

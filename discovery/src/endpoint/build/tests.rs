@@ -298,6 +298,28 @@ fn while_a_mirrored_service_stands_its_ports_are_known_to_have_no_endpoint() {
 }
 
 #[test]
+fn a_name_that_its_user_took_over_leads_to_what_it_stands_for_now_once_the_export_is_gone() {
+    let key = BackendKey::Mirror(ServicePort { service: web(), port: 80 });
+    let taken_over = World {
+        mirrors: OrdMap::unit(web(), Mirrored { import: web(), link: None }),
+        ..World::with_local(&here()).link("west", catalog(1, &[("web", &["w1"])]))
+    };
+    let mut built = Built::new(&taken_over.inputs());
+    assert_eq!(names(&built, &key).unwrap(), ["w1"], "the export is there still");
+    let gone = taken_over.clone().state("west", |state| state.catalog = Arc::default());
+    built.update(&gone.inputs(), &touched_link(&taken_over, &gone));
+    let of_user = BackendKey::Service(ServicePort { service: web(), port: 80 });
+    assert_eq!(names(&built, &key), names(&built, &of_user));
+    assert!(!names(&built, &key).unwrap().is_empty());
+    // And it follows what becomes of them.
+    let one = [ready("b", "10.0.0.2")];
+    let fewer = World { slices: all_slices(&one), ..gone };
+    let services = BTreeSet::from([web()]);
+    built.update(&fewer.inputs(), &Touched { services, ..Touched::default() });
+    assert_eq!(names(&built, &key).unwrap().len(), 1);
+}
+
+#[test]
 fn what_changes_no_endpoint_makes_no_new_table() {
     let old = World::with_local(&here()).link("west", catalog(1, &[("web", &["w1"])]));
     let new = old.clone().link("west", catalog(2, &[("web", &["w1"])]));
