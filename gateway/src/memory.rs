@@ -1,6 +1,8 @@
 //! Memory that is free goes back to the system.
 
+use std::cell::Cell;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 /// A block that the allocator keeps in no size class: it gets pages of its own, and gives them up
 /// with the block. Nothing is written to it, so that it is never backed by memory.
@@ -12,4 +14,22 @@ const BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// thousand connections all that they had used would stay.
 pub fn give_back() {
     drop(black_box(Vec::<u8>::with_capacity(black_box(BLOCK_BYTES))));
+}
+
+/// How often a thread without a beat of its own gives back.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
+
+/// The same for threads that are asked whenever they have nothing to do: each does it now and then.
+pub fn give_back_at_rest() {
+    thread_local! {
+        static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    let due = |last: Instant| now.duration_since(last) >= GIVE_BACK_EVERY;
+    LAST.with(|last| {
+        if last.get().is_none_or(due) {
+            last.set(Some(now));
+            give_back();
+        }
+    });
 }

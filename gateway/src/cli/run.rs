@@ -238,6 +238,7 @@ fn control_runtime() -> std::io::Result<Runtime> {
         .max_blocking_threads(WAITING_THREADS)
         .thread_name("control")
         .on_thread_start(give_way)
+        .on_thread_park(crate::memory::give_back_at_rest)
         .enable_all()
         .build()
 }

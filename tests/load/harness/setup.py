@@ -63,15 +63,19 @@ def cargo(*arguments):
     subprocess.run(["cargo", "build", "--quiet", *arguments], cwd=ROOT, check=True)
 
 
+def release(*arguments):
+    done = subprocess.run([ROOT / "tests/load/release", *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return pathlib.Path(done.stdout.strip())
+
+
 def build(judged, binary=None):
     """Spanway, or the binary in place of it, and the load. What is judged is built as it is shipped;
     whether it works is seen without optimisation, which tests have built."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     if judged:
-        if not binary:
-            cargo("--profile", "dist", "-p", "spanway")
         cargo("--release", "-p", "spanway-tests", "--bins")
-        return binary or target / "dist" / "spanway", target / "release" / "load"
+        return binary or release(), target / "release" / "load"
+    release("--check")
     cargo("--workspace", "--bins")
     return binary or target / "debug" / "spanway", target / "debug" / "load"
 
