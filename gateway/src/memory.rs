@@ -26,10 +26,8 @@ pub fn give_back_at_rest() {
     }
     let now = Instant::now();
     let due = |last: Instant| now.duration_since(last) >= GIVE_BACK_EVERY;
-    LAST.with(|last| {
-        if last.get().is_none_or(due) {
-            last.set(Some(now));
-            give_back();
-        }
-    });
+    if LAST.get().is_none_or(due) {
+        LAST.set(Some(now));
+        give_back();
+    }
 }

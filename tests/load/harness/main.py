@@ -51,7 +51,8 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: within 15 minutes")
     parser.add_argument("--smoke", action="store_true", help="whether it works and every answer is right; no verdict")
     parser.add_argument("--json", action="store_true", help="one object a line on standard output")
-    parser.add_argument("--binary", type=pathlib.Path, help="a binary of Spanway in place of what tests/load/release builds")
+    parser.add_argument("--binary", type=pathlib.Path,
+                        help="a binary of Spanway in place of what tests/load/release builds")
     parser.add_argument("--log", type=pathlib.Path, default=report.LOG, help="where starts and figures are written")
     parser.add_argument("--shared-machine", action="store_true",
                         help="others work on this machine: a busy core voids no round; no evidence")

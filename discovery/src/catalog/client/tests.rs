@@ -196,6 +196,7 @@ async fn a_gateway_that_waited_for_its_certificate_asks_at_once_when_it_has_one(
     let link = link("west", &json!({"spec": {"addresses": [A]}}));
     let mut near = Near::dialling(Arming(network, armed), link);
     near.until_problem("NoCredentials").await;
+    // Pretended time, in which any back-off would have grown to its limit.
     tokio::time::sleep(Duration::from_mins(10)).await;
     let since = Instant::now();
     arm.send_replace(true);
