@@ -49,10 +49,16 @@ pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
         }
         begun = marker(line, "...").is_none() && (begun || says(line));
         length += line.len();
-        lines += 1;
+        lines += breaks(line);
     }
     parts.push((first, rest));
     parts
+}
+
+/// How many line breaks end with this line: to YAML a carriage return alone is one too (1.2, §5.4).
+fn breaks(line: &str) -> u32 {
+    let alone = line.strip_suffix("\r\n").unwrap_or(line).matches('\r').count();
+    1 + u32::try_from(alone).unwrap_or(u32::MAX - 1)
 }
 
 /// What follows a marker at the beginning of a line.

@@ -78,6 +78,7 @@ fn a_file_is_taken_apart_where_documents_begin() {
     check("# c\n%YAML 1.2\n---\na: 1\n", &[(0, "# c\n%YAML 1.2\n---\na: 1\n")]);
     check("a: 1\n...\n%YAML 1.2\n---\nb: 2\n", &[(0, "a: 1\n...\n%YAML 1.2\n---\nb: 2\n")]);
     check("a: ---\n---b: 1\n ---\n", &[(0, "a: ---\n---b: 1\n ---\n")]);
+    check("a: 1\rb: 2\r\n---\nc", &[(0, "a: 1\rb: 2\r\n"), (2, "---\nc")]);
 }
 
 #[test]
