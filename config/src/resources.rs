@@ -8,6 +8,7 @@ mod slices;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
@@ -216,7 +217,31 @@ impl Resources {
     }
 }
 
+/// The keys under which something else stands now. What both maps have in common is not looked at.
+pub fn changed<'m, K, V>(
+    before: &'m OrdMap<K, V>,
+    now: &'m OrdMap<K, V>,
+) -> impl Iterator<Item = K> + use<'m, K, V>
+where
+    K: Ord + Clone,
+    V: PartialEq,
+{
+    before.diff(now).map(|item| match item {
+        DiffItem::Add(key, _)
+        | DiffItem::Remove(key, _)
+        | DiffItem::Update { new: (key, _), .. } => key.clone(),
+    })
+}
+
 impl<T> Objects<T> {
+    /// The names under which something else stands than before.
+    pub fn changed_since<'m>(&'m self, before: &'m Self) -> impl Iterator<Item = Name> + use<'m, T>
+    where
+        T: PartialEq,
+    {
+        changed(&before.valid, &self.valid).chain(changed(&before.broken, &self.broken))
+    }
+
     /// The object of that name, if it could be read.
     pub fn get(&self, name: &Name) -> Option<&Arc<T>> {
         self.valid.get(name)

@@ -6,14 +6,18 @@
 mod conditions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
 
+use imbl::OrdMap;
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use serde_json::{Value, json};
 
+use crate::api::{HttpRoute, TlsRoute};
 use crate::compile::Context;
 use crate::model::{Kind, Name, ObjectRef};
-use crate::resources::{Objects, Resources};
+use crate::resources::{Objects, Resources, changed};
 use crate::table::PortOwner;
 use crate::verdict::{
     Condition, GatewayVerdict, ListenerVerdict, ParentRef, Rejected, RouteVerdict, Verdicts,
@@ -82,12 +86,39 @@ pub struct StatusPatch {
     pub body: Value,
 }
 
+/// The routes as they were when patches were made last. Their statuses say what they should, but for
+/// those that are open, so that only what has changed since is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    verdicts: OrdMap<ObjectRef, Arc<RouteVerdict>>,
+    http_routes: Objects<HttpRoute>,
+    tls_routes: Objects<TlsRoute>,
+    /// Those for which there was a patch: whether it was applied the objects will tell.
+    open: BTreeSet<ObjectRef>,
+}
+
+impl Settled {
+    /// The routes that are to be looked at.
+    fn due(&mut self, resources: &Resources, verdicts: &Verdicts) -> BTreeSet<ObjectRef> {
+        let Resources { http_routes, tls_routes, .. } = resources;
+        let mut due = mem::take(&mut self.open);
+        due.extend(changed(&self.verdicts, &verdicts.routes));
+        let of = |kind| move |name| ObjectRef::new(kind, name);
+        due.extend(http_routes.changed_since(&self.http_routes).map(of(Kind::HttpRoute)));
+        due.extend(tls_routes.changed_since(&self.tls_routes).map(of(Kind::TlsRoute)));
+        self.verdicts = verdicts.routes.clone();
+        self.http_routes = http_routes.clone();
+        self.tls_routes = tls_routes.clone();
+        due
+    }
+}
+
 /// The patches that are missing, in the order of their objects; `now` is when a condition that
 /// changes is said to have changed.
 pub fn patches(
     resources: &Resources,
     verdicts: &Verdicts,
-    observed: &Observed,
+    (observed, settled): (&Observed, &mut Settled),
     (context, now): (&Context, Timestamp),
 ) -> Vec<StatusPatch> {
     let mut patches = Vec::new();
@@ -108,11 +139,13 @@ pub fn patches(
             patches.extend(patch(object, version.as_deref(), &old, &new));
         }
     }
-    for (object, verdict) in &verdicts.routes {
-        if let Some((version, old)) = held(resources, object) {
-            let new = route_status(verdict, &old, &context.controller, now);
-            patches
-                .extend(new.and_then(|new| patch(object.clone(), version.as_deref(), &old, &new)));
+    for object in settled.due(resources, verdicts) {
+        let Some(verdict) = verdicts.routes.get(&object) else { continue };
+        let Some((version, old)) = held(resources, &object) else { continue };
+        let new = route_status(verdict, &old, &context.controller, now);
+        if let Some(new) = new.and_then(|new| patch(object, version.as_deref(), &old, &new)) {
+            settled.open.insert(new.object.clone());
+            patches.push(new);
         }
     }
     patches

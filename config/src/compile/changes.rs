@@ -1,30 +1,28 @@
 //! Which objects are others than those that were compiled last.
 
-use imbl::ordmap::DiffItem;
-
 use super::world::Used;
 use crate::model::{Kind, Name, ObjectRef};
 use crate::ports::is_record;
-use crate::resources::{Objects, Resources};
+use crate::resources::Resources;
 
 /// What differs between two states, of the kinds that `compile` sees. What both have in common is
 /// not looked at.
 pub(super) fn between(before: &Resources, after: &Resources) -> Vec<Used> {
     let mut changed = Vec::new();
-    let mut add = |kind: Kind, names: Vec<Name>| {
-        changed.extend(names.into_iter().map(|name| Used::Object(ObjectRef::new(kind, name))));
+    let mut add = |kind: Kind, names: &mut dyn Iterator<Item = Name>| {
+        changed.extend(names.map(|name| Used::Object(ObjectRef::new(kind, name))));
     };
-    add(Kind::ConfigMap, names(&before.config_maps, &after.config_maps));
-    add(Kind::Gateway, names(&before.gateways, &after.gateways));
-    add(Kind::GatewayClass, names(&before.gateway_classes, &after.gateway_classes));
-    add(Kind::HttpRoute, names(&before.http_routes, &after.http_routes));
-    add(Kind::Namespace, names(&before.namespaces, &after.namespaces));
-    add(Kind::Secret, names(&before.secrets, &after.secrets));
-    add(Kind::Service, names(&before.services, &after.services));
-    add(Kind::ServiceImport, names(&before.service_imports, &after.service_imports));
-    add(Kind::TlsRoute, names(&before.tls_routes, &after.tls_routes));
-    let grants = names(&before.reference_grants, &after.reference_grants);
-    changed.extend(grants.into_iter().map(|name| Used::Grants(name.namespace)));
+    add(Kind::ConfigMap, &mut after.config_maps.changed_since(&before.config_maps));
+    add(Kind::Gateway, &mut after.gateways.changed_since(&before.gateways));
+    add(Kind::GatewayClass, &mut after.gateway_classes.changed_since(&before.gateway_classes));
+    add(Kind::HttpRoute, &mut after.http_routes.changed_since(&before.http_routes));
+    add(Kind::Namespace, &mut after.namespaces.changed_since(&before.namespaces));
+    add(Kind::Secret, &mut after.secrets.changed_since(&before.secrets));
+    add(Kind::Service, &mut after.services.changed_since(&before.services));
+    add(Kind::ServiceImport, &mut after.service_imports.changed_since(&before.service_imports));
+    add(Kind::TlsRoute, &mut after.tls_routes.changed_since(&before.tls_routes));
+    let grants = after.reference_grants.changed_since(&before.reference_grants);
+    changed.extend(grants.map(|name| Used::Grants(name.namespace)));
     changed
 }
 
@@ -37,17 +35,4 @@ pub(super) fn touch_records(changed: &[Used], before: &Resources, after: &Resour
         }
         _ => false,
     })
-}
-
-fn names<T: PartialEq>(before: &Objects<T>, after: &Objects<T>) -> Vec<Name> {
-    let valid = before.valid.diff(&after.valid).map(|item| name_of(&item));
-    valid.chain(before.broken.diff(&after.broken).map(|item| name_of(&item))).collect()
-}
-
-fn name_of<V>(item: &DiffItem<'_, '_, Name, V>) -> Name {
-    match item {
-        DiffItem::Add(name, _)
-        | DiffItem::Remove(name, _)
-        | DiffItem::Update { new: (name, _), .. } => Name::clone(name),
-    }
 }

@@ -53,9 +53,13 @@ impl World {
     }
 
     fn patches(&self, now: Timestamp) -> Vec<StatusPatch> {
+        self.patches_since(&mut Settled::default(), now)
+    }
+
+    fn patches_since(&self, settled: &mut Settled, now: Timestamp) -> Vec<StatusPatch> {
         let context = Context::new("spanway");
         let verdicts = compile(&self.resources, &context).verdicts;
-        patches(&self.resources, &verdicts, &self.observed, (&context, now))
+        patches(&self.resources, &verdicts, (&self.observed, settled), (&context, now))
     }
 
     fn patch(&self, kind: Kind, now: Timestamp) -> Option<Value> {
@@ -94,6 +98,37 @@ fn what_was_written_is_not_written_again() {
         world.apply(patch.object.kind, value);
     }
     assert_eq!(world.patches(later()), []);
+}
+
+#[test]
+fn a_route_is_looked_at_again_until_it_says_what_it_should() {
+    let (mut world, mut settled) = (world(), Settled::default());
+    let mut of_route = |world: &World| {
+        let all = world.patches_since(&mut settled, NOW);
+        all.into_iter().find(|patch| patch.object.kind == Kind::HttpRoute)
+    };
+    world.apply(Kind::HttpRoute, route(&Value::Null));
+    let wanted = of_route(&world).expect("it says nothing yet");
+    assert_eq!(of_route(&world).as_ref(), Some(&wanted), "the patch was refused");
+    world.apply(Kind::HttpRoute, route(&wanted.body["status"]));
+    assert_eq!(of_route(&world), None, "it was applied");
+    assert_eq!(of_route(&world), None);
+    world.apply(Kind::HttpRoute, route(&json!({ "parents": [] })));
+    assert_eq!(of_route(&world), Some(wanted), "somebody took it away");
+}
+
+#[test]
+fn a_route_that_stays_is_looked_at_when_its_gateway_goes() {
+    let (mut world, mut settled) = (world(), Settled::default());
+    world.apply(Kind::HttpRoute, route(&Value::Null));
+    let first = world.patches_since(&mut settled, NOW);
+    let of_route =
+        |all: Vec<StatusPatch>| all.into_iter().find(|patch| patch.object.kind == Kind::HttpRoute);
+    world.apply(Kind::HttpRoute, route(&of_route(first).unwrap().body["status"]));
+    assert_eq!(of_route(world.patches_since(&mut settled, NOW)), None);
+    world.resources.remove(&ObjectRef::new(Kind::Gateway, Name::new("infra", "gw")));
+    let gone = of_route(world.patches_since(&mut settled, NOW)).unwrap();
+    assert_eq!(gone.body["status"], json!({ "parents": [] }));
 }
 
 #[test]

@@ -35,12 +35,13 @@ pub struct Objects {
 pub struct Work {
     compiler: Compiler,
     objects: Option<Objects>,
+    settled: status::Settled,
 }
 
 impl Work {
     /// The work; without `objects` it is conditions alone, as for a directory.
-    pub const fn new(compiler: Compiler, objects: Option<Objects>) -> Self {
-        Self { compiler, objects }
+    pub fn new(compiler: Compiler, objects: Option<Objects>) -> Self {
+        Self { compiler, objects, settled: status::Settled::default() }
     }
 
     fn bindings(&self, seen: &Seen<'_>, compiled: &Compiled) -> Vec<Change> {
@@ -107,7 +108,8 @@ impl Gateways for Work {
             addresses: planned.addresses,
         };
         let context = (self.compiler.context(), seen.now);
-        let patches = status::patches(seen.resources, &compiled.verdicts, &observed, context);
+        let facts = (&observed, &mut self.settled);
+        let patches = status::patches(seen.resources, &compiled.verdicts, facts, context);
         (changes, patches.into_iter().map(patch).collect())
     }
 }

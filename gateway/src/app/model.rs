@@ -12,13 +12,12 @@ use config::compile::{Compiled, Compiler, Named};
 use config::marks::Standing;
 use config::model::identity::TrustDomain;
 use config::model::{BackendKey, Kind, LinkName, Name, ObjectRef};
-use config::resources::{Resources, Slices, Versions};
+use config::resources::{Resources, Slices, Versions, changed};
 use config::table::{PortOwner, RoutingTable};
 use discovery::catalog::{self, Exports, NamespaceLabels, Offer, Offers, Version};
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored, Touched};
 use discovery::link::{Link, LinkRejection, Own, links};
 use discovery::plan::Owners;
-use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::Service;
 use rustls_pki_types::UnixTime;
@@ -193,8 +192,8 @@ impl Model {
         }
         let now = Arc::clone(&self.resources);
         let mut touched = Touched::default();
-        changed(&before.services.valid, &now.services.valid, &mut touched.services);
-        changed(&before.service_exports.valid, &now.service_exports.valid, &mut touched.services);
+        touched.services.extend(changed(&before.services.valid, &now.services.valid));
+        touched.services.extend(changed(&before.service_exports.valid, &now.service_exports.valid));
         if !before.namespaces.valid.ptr_eq(&now.namespaces.valid) {
             self.namespaces = namespace_labels(&now);
             touched.namespaces(&self.derived.known);
@@ -273,7 +272,7 @@ impl Model {
         }
         let before = std::mem::replace(&mut self.slices, Arc::clone(next));
         let mut touched = Touched::default();
-        changed(&before.by_service, &self.slices.by_service, &mut touched.services);
+        touched.services.extend(changed(&before.by_service, &self.slices.by_service));
         self.update(&touched);
         self.offer(Some(&touched.services));
     }
@@ -372,7 +371,7 @@ impl Model {
 
     fn take_mirrors(&mut self, touched: &mut Touched) {
         let mirrors = self.withdrawals.with(self.standing.clone());
-        changed(&self.mirrors, &mirrors, &mut touched.mirrors);
+        touched.mirrors.extend(changed(&self.mirrors, &mirrors));
         self.mirrors = mirrors;
     }
 
@@ -422,15 +421,6 @@ impl Model {
         self.derived.faults = faults.into();
         Arc::new(credentials)
     }
-}
-
-/// Keys under which something else stands now.
-fn changed<T: PartialEq>(old: &OrdMap<Name, T>, new: &OrdMap<Name, T>, into: &mut BTreeSet<Name>) {
-    into.extend(old.diff(new).map(|item| match item {
-        DiffItem::Add(name, _)
-        | DiffItem::Remove(name, _)
-        | DiffItem::Update { new: (name, _), .. } => name.clone(),
-    }));
 }
 
 fn namespace_labels(resources: &Resources) -> NamespaceLabels {
