@@ -7,6 +7,7 @@
 mod document;
 mod file;
 mod files;
+mod notices;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -16,12 +17,11 @@ use std::{io, mem};
 
 use jiff::Timestamp;
 use kube::core::DynamicObject;
-use notify::{RecursiveMode, Watcher};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::files::{Files, Place, Role, Text};
+use self::files::{Files, Look, Place, Role, Text};
+use self::notices::Notices;
 use self::world::World;
 pub(crate) use self::world::uid;
 use super::{FileProblem, KindState, Publisher, SourceState, Watched};
@@ -35,16 +35,14 @@ pub(crate) const OBJECTS_FOLDER: &str = "objects";
 /// The folder of what Spanway says about objects, in its own folder.
 pub(crate) const STATUS_FOLDER: &str = "status";
 
-/// How long a directory must be quiet before it is read: who writes a file in several steps is
-/// usually done by then, and nobody notices the wait.
-const SETTLE: Duration = Duration::from_millis(10);
-/// The longest that a directory that is never quiet is waited for.
-const SETTLE_AT_MOST: Duration = Duration::from_millis(200);
 /// How long after what objects ask for their statuses are read at the start: until then those who
 /// follow have much to do, and nobody waits for a status.
 const STATUSES_LATER: Duration = Duration::from_millis(100);
-/// How often a directory is read without being told of a change: some file systems tell nothing.
-const POLL: Duration = Duration::from_secs(5);
+/// Touched files that are read in one go. Linux lets a thread run for milliseconds before another
+/// has its turn on the same core, and that may be one on which requests wait.
+const READ_AT_ONCE: usize = 1;
+/// The pause between two of them: long enough for the others to be asked.
+const GIVE_WAY: Duration = Duration::from_micros(10);
 
 /// A directory that cannot be used as a source.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +96,7 @@ pub fn read_once(path: &Path) -> Result<Contents, OpenError> {
 impl Contents {
     /// Reads the files that have changed since. Nothing follows from them before `settle`.
     pub fn read_again(&mut self) {
-        self.world.read(self.files.read(Role::Status));
+        self.world.read(self.files.read(&Look::all(Role::Status)));
     }
 
     /// Brings the objects into line with the files that were read.
@@ -117,7 +115,8 @@ impl Contents {
 
 /// The object of that name as it stands in the user's files now.
 pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<DynamicObject>> {
-    let texts = Files::new(path.to_owned()).read(Role::Written).map_err(io::Error::other)?;
+    let texts =
+        Files::new(path.to_owned()).read(&Look::all(Role::Written)).map_err(io::Error::other)?;
     for (key, text) in texts {
         if !may_name(&text, &object.name.name) {
             continue;
@@ -137,7 +136,7 @@ pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<Dynamic
 fn may_name(text: &Text, name: &str) -> bool {
     match text {
         Text::Read(text) => text.contains(name) || text.contains('\\'),
-        Text::Same | Text::Failed(_) => false,
+        Text::Failed(_) | Text::Gone => false,
     }
 }
 
@@ -152,18 +151,21 @@ impl Directory {
 
     /// Reads the directory, and reads it again whenever it changes, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (notice, mut notices) = watch::channel(Touched::default());
-        let watcher = watch(&self.path, notice);
-        if let Err(error) = &watcher {
-            let (path, every) = (self.path.display(), POLL);
-            tracing::warn!(%path, %error, ?every, "directory cannot be watched, polling it");
-        }
         let Self { path, mut world, publisher } = self;
-        let (mut files, mut seen) = (Files::new(path), Touched::default());
+        let mut notices = Notices::of(&path);
+        let mut files = Files::new(path);
         let mut last = if files.have_statuses() { Role::Made } else { Role::Status };
+        let mut look = Look::all(last);
         loop {
             let read = tokio::task::spawn_blocking(move || {
-                let changed = world.take(files.read(last), Timestamp::now());
+                for part in look.parts(READ_AT_ONCE) {
+                    world.read(files.read(&part));
+                    if world.unreadable().is_some() {
+                        break;
+                    }
+                    std::thread::sleep(GIVE_WAY);
+                }
+                let changed = world.settle(Timestamp::now());
                 (files, world, changed)
             });
             // It ends in an error only where the run time itself is shutting down.
@@ -172,14 +174,17 @@ impl Directory {
             publish(&publisher, &world, changed, last);
             let next = async {
                 if mem::replace(&mut last, Role::Status) == Role::Status {
-                    settled(&mut notices, &mut seen, watcher.is_ok()).await;
-                } else {
-                    sleep(STATUSES_LATER).await;
+                    return notices.settled().await;
                 }
+                sleep(STATUSES_LATER).await;
+                Look::all(Role::Status)
             };
-            tokio::select! {
+            look = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = next => {}
+                look = next => look,
+            };
+            if world.unreadable().is_some() {
+                look = Look::all(Role::Status);
             }
         }
     }
@@ -189,81 +194,6 @@ fn readable(path: &Path) -> Result<(), OpenError> {
     std::fs::read_dir(path)
         .map(drop)
         .map_err(|source| OpenError::Unreadable { path: path.to_owned(), source })
-}
-
-/// How often what was touched, as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Touched {
-    /// The user's files.
-    written: u64,
-    /// The objects that we made.
-    made: u64,
-    /// What we said about objects.
-    said: u64,
-}
-
-impl Touched {
-    /// Takes note of one event.
-    fn note(&mut self, own: &Path, event: &notify::Event) {
-        let ours = |folder| {
-            let folder = own.join(folder);
-            !event.paths.is_empty() && event.paths.iter().all(|path| path.starts_with(&folder))
-        };
-        let count = if ours(STATUS_FOLDER) {
-            &mut self.said
-        } else if ours(OBJECTS_FOLDER) {
-            &mut self.made
-        } else {
-            &mut self.written
-        };
-        *count += 1;
-    }
-
-    /// Whether whoever touched files between `before` and now may not be done, so that a moment
-    /// more is waited. We replace our own files as a whole, and what we said about objects can
-    /// wait: nothing follows from it.
-    fn goes_on(self, start: Self, before: Self) -> bool {
-        let only_said = (self.written, self.made) == (start.written, start.made);
-        self.written != before.written || (only_said && self.said != before.said)
-    }
-}
-
-/// Watches the directory itself and not its files, so that files which are replaced by renaming,
-/// and the links of a mounted `ConfigMap`, are seen too.
-fn watch(
-    path: &Path,
-    notice: watch::Sender<Touched>,
-) -> notify::Result<notify::RecommendedWatcher> {
-    let own = path.join(OWN_FOLDER);
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if let Ok(event) = event
-            && !event.kind.is_access()
-        {
-            notice.send_modify(|touched| touched.note(&own, &event));
-        }
-    })?;
-    watcher.watch(path, RecursiveMode::Recursive)?;
-    Ok(watcher)
-}
-
-/// Waits for a change, and then until there are no more for a moment; or for the next poll.
-/// `seen` is what was touched before the directory was read last.
-async fn settled(changes: &mut watch::Receiver<Touched>, seen: &mut Touched, watching: bool) {
-    if !watching {
-        return sleep(POLL).await;
-    }
-    if timeout(POLL, changes.changed()).await.is_err() {
-        return;
-    }
-    let (start, deadline) = (*seen, Instant::now() + SETTLE_AT_MOST);
-    *seen = *changes.borrow_and_update();
-    while Instant::now() < deadline {
-        sleep(SETTLE).await;
-        let before = mem::replace(seen, *changes.borrow_and_update());
-        if !seen.goes_on(start, before) {
-            return;
-        }
-    }
 }
 
 fn publish(publisher: &Publisher, world: &World, changed: world::Changed, last: Role) {

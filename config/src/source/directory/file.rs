@@ -108,7 +108,6 @@ impl File {
         role: Role,
     ) -> Option<BTreeMap<ObjectRef, Entry>> {
         match text {
-            Text::Same => None,
             Text::Read(text) if self.is(&text) && self.problems.iter().all(|old| old.line > 0) => {
                 None
             }
@@ -116,6 +115,10 @@ impl File {
             Text::Failed(message) => {
                 self.problems = vec![whole(path, message)];
                 None
+            }
+            Text::Gone => {
+                self.problems.clear();
+                Some(mem::take(&mut self.entries))
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Which files of a directory are read, and their text.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,25 +54,85 @@ impl PartialOrd for Place {
     }
 }
 
-/// A file that was looked at.
+/// A file that is not as it was when it was looked at last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Text {
-    /// It is as it was when it was read last.
-    Same,
     /// What it holds.
     Read(String),
     /// Why it cannot be read.
     Failed(String),
+    /// It is not there any more.
+    Gone,
 }
 
-/// The texts of the files.
+/// The texts of the files that are not as they were.
 pub(super) type Texts = BTreeMap<Arc<Place>, Text>;
 
-/// The files of a directory, and which version of each was read.
+/// What of a directory is to be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// All files up to this role, whether or not they were touched.
+    pub(super) all: Option<Role>,
+    /// What was touched.
+    pub(super) at: BTreeSet<PathBuf>,
+}
+
+impl Look {
+    /// A look at all files up to this role.
+    pub(super) const fn all(last: Role) -> Self {
+        Self { all: Some(last), at: BTreeSet::new() }
+    }
+
+    /// The same in parts of at most `most` paths, which are short.
+    pub(super) fn parts(self, most: usize) -> impl Iterator<Item = Self> {
+        let all = self.all.map(Self::all);
+        let mut at = self.at;
+        let rest = std::iter::from_fn(move || {
+            let first: BTreeSet<_> = (0..most).map_while(|_| at.pop_first()).collect();
+            (!first.is_empty()).then_some(Self { all: None, at: first })
+        });
+        all.into_iter().chain(rest)
+    }
+}
+
+/// The files of a directory.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
-    seen: BTreeMap<Arc<Place>, Stamp>,
+    known: Known,
+}
+
+/// Which version of each file was read, by what it is for: none where a later version might look
+/// alike.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<Role, BTreeMap<Arc<Place>, Option<Stamp>>>);
+
+impl Known {
+    const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
+    fn insert(&mut self, key: Arc<Place>, stamp: Option<Stamp>) {
+        self.0.entry(key.role).or_default().insert(key, stamp);
+    }
+
+    /// Whether it was known, and which version.
+    fn remove(&mut self, key: &Place) -> (bool, Option<Stamp>) {
+        let removed = self.0.get_mut(&key.role).and_then(|files| files.remove(key));
+        (removed.is_some(), removed.flatten())
+    }
+
+    /// Takes all up to this role out.
+    fn take(&mut self, last: Role) -> Self {
+        let later = self.0.split_off(&last);
+        let mut taken = mem::replace(&mut self.0, later);
+        taken.extend(self.0.remove_entry(&last));
+        Self(taken)
+    }
 }
 
 /// What tells the versions of a file apart without reading it.
@@ -85,7 +147,7 @@ struct Stamp {
 impl Files {
     /// None is read yet.
     pub(super) const fn new(root: PathBuf) -> Self {
-        Self { root, seen: BTreeMap::new() }
+        Self { root, known: Known::new() }
     }
 
     /// Whether we have said anything about objects.
@@ -93,65 +155,167 @@ impl Files {
         self.root.join(OWN_FOLDER).join(STATUS_FOLDER).is_dir()
     }
 
-    /// Looks at the files of the directory, of the folders in it, and of our own folder, and reads
-    /// those that changed, up to this role. A folder that starts with a dot is not the user's.
-    pub(super) fn read(&mut self, last: Role) -> Result<Texts, String> {
-        let mut texts = Texts::new();
-        let root = self.root.clone();
-        let folders = self
-            .list(&root, Role::Written, &mut texts)
-            .map_err(|error| format!("cannot read `{}`: {error}", root.display()))?;
-        for folder in folders {
-            // A folder may go while we look: it is as if it had not been there.
-            drop(self.list(&folder, Role::Written, &mut texts));
+    /// Reads the files that are not as they were.
+    pub(super) fn read(&mut self, look: &Look) -> Result<Texts, String> {
+        let mut texts = look.all.map_or_else(|| Ok(Texts::new()), |last| self.read_all(last))?;
+        if !self.read_at(&look.at, &mut texts) {
+            texts.extend(self.read_all(Role::Status)?);
         }
-        let own = root.join(OWN_FOLDER);
-        for (role, folder) in [(Role::Made, OBJECTS_FOLDER), (Role::Status, STATUS_FOLDER)] {
-            if role <= last {
-                drop(self.list(&own.join(folder), role, &mut texts));
-            }
-        }
-        self.seen.retain(|key, _| texts.contains_key(key));
         Ok(texts)
     }
 
+    /// Looks at the files of the directory, of the folders in it, and of our own folder, up to this
+    /// role. A folder that starts with a dot is not the user's.
+    fn read_all(&mut self, last: Role) -> Result<Texts, String> {
+        let mut before = self.known.take(last);
+        let mut look = Listing { before: &mut before, known: &mut self.known, texts: Texts::new() };
+        let listed = look.list(&self.root, Role::Written);
+        let folders = match listed {
+            Ok(folders) => folders,
+            Err(error) => {
+                before
+                    .0
+                    .into_values()
+                    .flatten()
+                    .for_each(|(key, stamp)| self.known.insert(key, stamp));
+                return Err(format!("cannot read `{}`: {error}", self.root.display()));
+            }
+        };
+        for folder in folders {
+            // A folder may go while we look: it is as if it had not been there.
+            drop(look.list(&folder, Role::Written));
+        }
+        let own = self.root.join(OWN_FOLDER);
+        for (role, folder) in [(Role::Made, OBJECTS_FOLDER), (Role::Status, STATUS_FOLDER)] {
+            if role <= last {
+                drop(look.list(&own.join(folder), role));
+            }
+        }
+        let mut texts = look.texts;
+        let gone = before.0.into_values().flatten();
+        texts.extend(gone.map(|(key, _)| (key, Text::Gone)));
+        Ok(texts)
+    }
+
+    /// Looks at what has these paths. Says whether that is all: a folder, or a link such as those of
+    /// a mounted `ConfigMap`, may stand for files of other paths.
+    fn read_at(&mut self, paths: &BTreeSet<PathBuf>, texts: &mut Texts) -> bool {
+        paths.iter().all(|path| {
+            let metadata = fs::symlink_metadata(path).ok();
+            let Some(role) = self.role(path) else {
+                return is_passing(path, metadata.as_ref());
+            };
+            let key = Arc::new(Place { role, path: path.clone() });
+            let (was_known, before) = self.known.remove(&key);
+            match metadata {
+                Some(metadata) if metadata.is_file() && self.known.len() < MAX_FILES => {
+                    look(key, &metadata, before, (&mut self.known, texts));
+                    true
+                }
+                None if was_known => {
+                    texts.insert(key, Text::Gone);
+                    true
+                }
+                _ => {
+                    if was_known {
+                        self.known.insert(key, before);
+                    }
+                    false
+                }
+            }
+        })
+    }
+
+    /// What a file of this path is for, if it is one that is read.
+    fn role(&self, path: &Path) -> Option<Role> {
+        let folder = path.parent()?;
+        if is_hidden(path) || !is_yaml(path) {
+            return None;
+        }
+        let own = self.root.join(OWN_FOLDER);
+        let written = folder == self.root
+            || !is_hidden(folder) && folder.parent().is_some_and(|parent| parent == self.root);
+        let roles = [
+            (written, Role::Written),
+            (folder == own.join(OBJECTS_FOLDER), Role::Made),
+            (folder == own.join(STATUS_FOLDER), Role::Status),
+        ];
+        roles.into_iter().find_map(|(is, role)| is.then_some(role))
+    }
+}
+
+/// The files of folders that are looked at one after the other.
+struct Listing<'f> {
+    /// Those that were not found again yet.
+    before: &'f mut Known,
+    known: &'f mut Known,
+    texts: Texts,
+}
+
+impl Listing<'_> {
     /// Looks at the files of one folder and gives the folders in it.
-    fn list(&mut self, folder: &Path, role: Role, texts: &mut Texts) -> io::Result<Vec<PathBuf>> {
+    fn list(&mut self, folder: &Path, role: Role) -> io::Result<Vec<PathBuf>> {
         let mut folders = Vec::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            let hidden =
-                path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
             // Links are followed: the files of a mounted ConfigMap are links.
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            if hidden || texts.len() >= MAX_FILES {
+            if is_hidden(&path) || self.known.len() >= MAX_FILES {
                 continue;
             }
             if metadata.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
-                self.look(Arc::new(Place { role, path }), &metadata, texts);
+            } else if is_yaml(&path) {
+                let key = Arc::new(Place { role, path });
+                let (_, before) = self.before.remove(&key);
+                look(key, &metadata, before, (self.known, &mut self.texts));
             }
         }
         Ok(folders)
     }
+}
 
-    fn look(&mut self, key: Arc<Place>, metadata: &Metadata, texts: &mut Texts) {
-        let stamp = Stamp::of(metadata);
-        if self.seen.get(&key) == Some(&stamp) {
-            texts.insert(key, Text::Same);
-            return;
-        }
-        self.seen.remove(&key);
-        let read = match text(&key.path) {
-            Ok(text) => Text::Read(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => Text::Failed(error.to_string()),
-        };
-        if matches!(read, Text::Read(_)) && stamp.tells(SystemTime::now()) {
-            self.seen.insert(Arc::clone(&key), stamp);
-        }
-        texts.insert(key, read);
+/// Reads a file unless it is as it was `before`, and knows it from then on.
+fn look(
+    key: Arc<Place>,
+    metadata: &Metadata,
+    before: Option<Stamp>,
+    (known, texts): (&mut Known, &mut Texts),
+) {
+    let stamp = Stamp::of(metadata);
+    if before == Some(stamp) {
+        known.insert(key, before);
+        return;
+    }
+    let read = match text(&key.path) {
+        Ok(text) => Text::Read(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Text::Gone,
+        Err(error) => Text::Failed(error.to_string()),
+    };
+    if read != Text::Gone {
+        let tells = matches!(read, Text::Read(_)) && stamp.tells(SystemTime::now());
+        known.insert(Arc::clone(&key), tells.then_some(stamp));
+    }
+    texts.insert(key, read);
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// Whether what has this path, and is not read, says nothing about what is: a file under another
+/// name, such as one that will be renamed once it is whole. Anything else may be a folder or a link,
+/// or may have been; of a mounted `ConfigMap` their names begin with two dots.
+fn is_passing(path: &Path, metadata: Option<&Metadata>) -> bool {
+    let of_config_map = |name: &OsStr| name.as_encoded_bytes().starts_with(b"..");
+    let Some(name) = path.file_name().filter(|name| !of_config_map(name)) else { return false };
+    match metadata {
+        Some(metadata) => metadata.is_file() && (is_hidden(path) || !is_yaml(path)),
+        None => is_hidden(path) && name != OWN_FOLDER,
     }
 }
 
@@ -204,17 +368,23 @@ mod tests {
         file.set_modified(SystemTime::now() - age).unwrap();
     }
 
-    fn read(files: &mut Files) -> Text {
-        files.read(Role::Status).unwrap().into_values().next().unwrap()
+    /// What is new of the file.
+    fn read(files: &mut Files) -> Option<Text> {
+        let texts = files.read(&Look::all(Role::Status)).unwrap();
+        texts.into_values().next()
+    }
+
+    fn said(text: &str) -> Text {
+        Text::Read(text.to_owned())
     }
 
     #[test]
     fn a_file_that_has_just_changed_is_read_again() {
         let (_folder, path, mut files) = directory("one", Duration::ZERO);
-        assert_eq!(read(&mut files), Text::Read("one".to_owned()));
+        assert_eq!(read(&mut files), Some(said("one")));
         fs::write(&path, "two").unwrap();
-        assert_eq!(read(&mut files), Text::Read("two".to_owned()));
-        assert_eq!(read(&mut files), Text::Read("two".to_owned()), "it may change unseen");
+        assert_eq!(read(&mut files), Some(said("two")));
+        assert_eq!(read(&mut files), Some(said("two")), "it may change unseen");
     }
 
     #[test]
@@ -227,24 +397,72 @@ mod tests {
         assert!(!stamp.tells(now - 2 * TELLING), "the clock of the file system goes before ours");
     }
 
+    /// Knows the file as it is now.
+    fn know(files: &mut Files, path: &Path) {
+        let key = Arc::new(Place { role: Role::Written, path: path.to_owned() });
+        files.known.insert(key, Some(Stamp::of(&fs::metadata(path).unwrap())));
+    }
+
     #[test]
     fn a_file_that_is_as_it_was_is_not_read_again() {
         let (_folder, path, mut files) = directory("one", Duration::ZERO);
-        let key = Arc::new(Place { role: Role::Written, path: path.clone() });
-        files.seen.insert(key, Stamp::of(&fs::metadata(&path).unwrap()));
-        assert_eq!(read(&mut files), Text::Same);
+        know(&mut files, &path);
+        assert_eq!(read(&mut files), None);
         fs::write(&path, "longer").unwrap();
-        assert_eq!(read(&mut files), Text::Read("longer".to_owned()));
+        assert_eq!(read(&mut files), Some(said("longer")));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(read(&mut files), Some(Text::Gone));
+        assert_eq!(read(&mut files), None, "it was gone already");
     }
 
     #[test]
     fn a_file_that_takes_the_place_of_another_is_read() {
         let (folder, path, mut files) = directory("one", Duration::ZERO);
-        let key = Arc::new(Place { role: Role::Written, path: path.clone() });
-        files.seen.insert(key, Stamp::of(&fs::metadata(&path).unwrap()));
+        know(&mut files, &path);
         let other = folder.path().join("b");
         fs::write(&other, "two").unwrap();
         fs::rename(&other, &path).unwrap();
-        assert_eq!(read(&mut files), Text::Read("two".to_owned()));
+        assert_eq!(read(&mut files), Some(said("two")));
+    }
+
+    /// What is read where only these paths were touched.
+    fn at(files: &mut Files, paths: &[&Path]) -> Vec<(String, Text)> {
+        let at = paths.iter().map(|path| (*path).to_owned()).collect();
+        let look = Look { all: None, at };
+        let texts = files.read(&look).unwrap().into_iter();
+        let name = |place: &Place| place.path.file_name().unwrap().to_string_lossy().into_owned();
+        texts.map(|(place, text)| (name(&place), text)).collect()
+    }
+
+    #[test]
+    fn only_what_was_touched_is_read() {
+        let (folder, a, mut files) = directory("one", Duration::ZERO);
+        let b = folder.path().join("b.yaml");
+        read(&mut files);
+        fs::write(&a, "two").unwrap();
+        fs::write(&b, "new").unwrap();
+        assert_eq!(at(&mut files, &[&b]), [("b.yaml".to_owned(), Text::Read("new".to_owned()))]);
+        fs::remove_file(&b).unwrap();
+        assert_eq!(at(&mut files, &[&b]), [("b.yaml".to_owned(), Text::Gone)]);
+        let unfinished = folder.path().join(".a.yaml.new");
+        assert_eq!(at(&mut files, &[&unfinished]), [], "it was renamed");
+        fs::write(&unfinished, "three").unwrap();
+        assert_eq!(at(&mut files, &[&unfinished]), [], "it will be renamed");
+    }
+
+    #[test]
+    fn everything_is_read_where_a_touched_path_may_hold_other_files() {
+        let (folder, _a, mut files) = directory("one", Duration::ZERO);
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("c.yaml"), "c").unwrap();
+        let names = |texts: Vec<(String, Text)>| -> Vec<_> {
+            texts.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(at(&mut files, &[&inner])), ["a.yaml", "c.yaml"]);
+        fs::rename(&inner, folder.path().join(".inner")).unwrap();
+        assert!(at(&mut files, &[&inner]).contains(&("c.yaml".to_owned(), Text::Gone)));
+        let data = folder.path().join("..data");
+        assert_eq!(names(at(&mut files, &[&data])), ["a.yaml"], "the links of a ConfigMap");
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::*;
 use crate::model::Name;
@@ -403,29 +404,4 @@ ports: [{port: 8080}]
         .await;
     assert!(seen.slices.borrow().version > 0);
     assert!(!seen.resources.borrow().versions.contains_key(&Kind::EndpointSlice));
-}
-
-#[test]
-fn only_the_users_files_are_waited_for_and_what_is_said_can_wait() {
-    let own = Path::new("dir/.spanway");
-    let touched = |path: &str| {
-        let event = notify::Event::default().add_path(path.into());
-        move |mut touched: Touched| {
-            touched.note(own, &event);
-            touched
-        }
-    };
-    let written = touched("dir/a.yaml");
-    let made = touched("dir/.spanway/objects/Service.shop.web.yaml");
-    let said = touched("dir/.spanway/status/HTTPRoute.shop.web.yaml");
-    let start = Touched::default();
-    let one = written(start);
-    assert!(written(one).goes_on(start, one), "somebody still writes");
-    assert!(!one.goes_on(start, one), "nobody writes any more");
-    let one = made(start);
-    assert!(!made(one).goes_on(start, one), "each is whole");
-    assert!(!said(one).goes_on(start, one), "what was made does not wait for what is said");
-    let one = said(start);
-    assert!(said(one).goes_on(start, one), "nothing follows from it");
-    assert!(!made(one).goes_on(start, one), "but from this");
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::FileProblem;
 use super::file::{Entry, File, Read};
-use super::files::{Place, Role, Texts};
+use super::files::{Place, Role, Text, Texts};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, Object, Resources, Slices, version_of};
 
@@ -24,6 +24,8 @@ type FileKey = Arc<Place>;
 #[derive(Debug)]
 pub(super) struct World {
     files: BTreeMap<FileKey, File>,
+    /// The files with which something is wrong.
+    wrong: BTreeSet<FileKey>,
     subjects: BTreeMap<ObjectRef, Subject>,
     /// The objects of which a file says something else than when they were taken in, each once.
     unsettled: Vec<ObjectRef>,
@@ -85,6 +87,7 @@ impl World {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
             files: BTreeMap::new(),
+            wrong: BTreeSet::new(),
             subjects: BTreeMap::new(),
             unsettled: Vec::new(),
             inhabitants: BTreeMap::new(),
@@ -96,12 +99,6 @@ impl World {
         }
     }
 
-    /// Takes in what the files say now.
-    pub(super) fn take(&mut self, texts: Result<Texts, String>, now: Timestamp) -> Changed {
-        self.read(texts);
-        self.settle(now)
-    }
-
     /// Reads the files that have changed. A directory that cannot be read changes nothing.
     pub(super) fn read(&mut self, texts: Result<Texts, String>) {
         let texts = match texts {
@@ -109,15 +106,19 @@ impl World {
             Err(reason) => return self.unreadable = Some(reason),
         };
         self.unreadable = None;
-        let gone: Vec<_> =
-            self.files.keys().filter(|key| !texts.contains_key(*key)).cloned().collect();
-        for key in gone {
-            let before = self.files.remove(&key).unwrap_or_default();
-            self.compare(&key, before.entries);
-        }
         for (key, text) in texts {
+            let is_gone = text == Text::Gone;
             let file = self.files.entry(Arc::clone(&key)).or_default();
-            if let Some(before) = file.take(&key.path, text, key.role) {
+            let before = file.take(&key.path, text, key.role);
+            if file.problems.is_empty() {
+                self.wrong.remove(&key);
+            } else {
+                self.wrong.insert(Arc::clone(&key));
+            }
+            if is_gone {
+                self.files.remove(&key);
+            }
+            if let Some(before) = before {
                 self.compare(&key, before);
             }
         }
@@ -150,8 +151,8 @@ impl World {
 
     /// What is wrong with the files.
     pub(super) fn problems(&self) -> Vec<FileProblem> {
-        let mut problems: Vec<_> =
-            self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
+        let wrong = self.wrong.iter().filter_map(|key| self.files.get(key));
+        let mut problems: Vec<_> = wrong.flat_map(|file| file.problems.iter().cloned()).collect();
         problems.extend(self.twice.values().flatten().cloned());
         problems.sort();
         problems
