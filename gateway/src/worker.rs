@@ -16,7 +16,7 @@ use crate::http::h1::ClientConn;
 use crate::http::h2::client::Session;
 use crate::link::ahead;
 use crate::memory;
-use crate::snapshot::{Published, Snapshot};
+use crate::snapshot::Published;
 use crate::telemetry::{Metrics, Tally};
 use crate::upstream::Connection;
 use crate::upstream::pool::Pool;
@@ -28,8 +28,16 @@ mod each;
 mod tests;
 
 /// How often a worker looks through its idle connections: the longest that one to a removed
-/// endpoint or a draining gateway stays open, and that one which is to be opened ahead is not.
+/// endpoint or a draining gateway stays open before its turn comes, and that one which is to be
+/// opened ahead is not.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Where there is much to drop, it goes in so many parts at most: requests need most of it anew, and
+/// to open all of that at once would hold up every other.
+const SWEEP_PARTS: usize = 32;
+/// Between two parts: the last comes before the next sweep.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+/// The least that is dropped at once.
+const SWEEP_LEAST: usize = 2;
 
 /// An HTTP/1 connection to an endpoint; boxed, because it moves between requests and the pool.
 pub type Http1 = Box<ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>>;
@@ -102,9 +110,20 @@ impl Worker {
     }
 
     /// Drops idle connections that no request should use any more.
-    pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
-        self.http1.own().sweep(snapshot, now);
-        self.http2.own().sweep(snapshot, now);
+    async fn sweep(&self, published: &Published) {
+        let mut most = SWEEP_LEAST;
+        for others in (0..SWEEP_PARTS).rev() {
+            let left = {
+                let (snapshot, now) = (published.seen(), Instant::now());
+                self.http2.own().sweep(&snapshot, now);
+                self.http1.own().sweep(&snapshot, now, most)
+            };
+            if left == 0 {
+                return;
+            }
+            most = left.div_ceil(others.max(1)).max(SWEEP_LEAST);
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
     }
 }
 
@@ -232,9 +251,8 @@ async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let snapshot = published.seen();
-        worker.sweep(&snapshot, Instant::now());
-        ahead::keep(&worker, &snapshot, Instant::now());
+        worker.sweep(&published).await;
+        ahead::keep(&worker, &published.seen(), Instant::now());
         memory::give_back();
     }
 }

@@ -188,19 +188,26 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
-    /// Drops what nobody should use any more: too long idle, closed by the peer, carried by a
-    /// gateway that drains, or to an endpoint that is gone.
-    pub fn sweep(&self, snapshot: &Snapshot, now: Instant) {
+    /// Drops what nobody should use any more, `most` at once: too long idle, closed by the peer,
+    /// carried by a gateway that drains, or to an endpoint that is gone. Gives how many are left of
+    /// those.
+    pub fn sweep(&self, snapshot: &Snapshot, now: Instant, most: usize) -> usize {
         let mut idle = lock(&self.0);
+        let (mut dropped, mut left) = (0, 0);
         idle.by_reach.retain(|_, queue| {
             queue.retain_mut(|kept| {
-                now.saturating_duration_since(kept.since) < IDLE_WAIT
+                let good = now.saturating_duration_since(kept.since) < IDLE_WAIT
                     && kept.origin.is_live(snapshot)
-                    && !kept.connection.is_stale()
+                    && !kept.connection.is_stale();
+                let stays = good || dropped >= most;
+                dropped += usize::from(!stays);
+                left += usize::from(!good && stays);
+                stays
             });
             !queue.is_empty()
         });
         idle.count = idle.by_reach.values().map(VecDeque::len).sum();
+        left
     }
 
     /// How many are idle.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::http::h1::Waits;
+use crate::snapshot::Snapshot;
 use crate::upstream::pool::{IDLE_WAIT, Origin, REST};
 use crate::upstream::tcp;
 

@@ -115,12 +115,24 @@ fn a_sweep_drops_what_nobody_should_use() {
     pool.put(Named(2, false), origin(2), now);
     pool.put(Named(3, false), carried(1, "goes"), now);
     pool.put(Named(4, false), origin(1), now);
-    pool.sweep(&world(&[1], &["goes"]), now);
+    assert_eq!(pool.sweep(&world(&[1], &["goes"]), now, 10), 0);
     assert_eq!(pool.len(), 1);
     assert_eq!(taken(&pool, &world(&[1], &[]), now), Some(4));
     pool.put(Named(5, false), origin(1), now);
-    pool.sweep(&world(&[1], &[]), now + IDLE_WAIT);
+    assert_eq!(pool.sweep(&world(&[1], &[]), now + IDLE_WAIT, 10), 0);
     assert!(pool.is_empty());
+}
+
+#[test]
+fn a_sweep_drops_no_more_at_once_than_it_is_told() {
+    let (pool, now) = (Pool::default(), Instant::now());
+    for number in 0..5 {
+        pool.put(Named(number, true), origin(1), now);
+    }
+    pool.put(Named(5, false), origin(1), now);
+    let lefts = [(); 3].map(|()| pool.sweep(&world(&[1], &[]), now, 2));
+    assert_eq!(lefts, [3, 1, 0]);
+    assert_eq!(pool.len(), 1, "the one that is good");
 }
 
 #[test]
