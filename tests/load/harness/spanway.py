@@ -151,13 +151,14 @@ spec:
 
 def write(folder, files):
     """Writes files whole at once, readable for whom the gateway runs as."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
     for name, texts in files.items():
         new = folder / f".{name}.new"
         new.write_text("---\n".join(texts))
         os.replace(new, folder / name)
-    if os.geteuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
 
 
 def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None, prefix=(),

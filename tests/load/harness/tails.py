@@ -76,12 +76,13 @@ class ChangingWorld(World):
         self.listens("spanway", [port])
         return Proxy("spanway", [process], plain=port)
 
-    def change_route(self, number, version):
-        one = self.named[number % len(self.named)]
-        text = spanway.route(one["route"], one["host"], f"churn-{number % len(self.named):02}")
+    def change_route(self, number):
+        at = number % len(self.named)
+        one = self.named[at]
+        text = spanway.route(one["route"], one["host"], f"churn-{at:02}")
         changed = text.replace("set: [{name: x-bench-served",
-                               f"set: [{{name: x-bench-version, value: \"{version}\"}}, {{name: x-bench-served")
-        spanway.write(self.work / "objects", {f"route-{number % len(self.named)}.yaml": [changed]})
+                               f"set: [{{name: x-bench-version, value: \"{number}\"}}, {{name: x-bench-served")
+        spanway.write(self.work / "objects", {f"route-{at}.yaml": [changed]})
 
     def change_endpoints(self, number):
         left = random.sample(ENDPOINTS, random.randint(5, len(ENDPOINTS)))
@@ -91,24 +92,28 @@ class ChangingWorld(World):
 
 @contextlib.contextmanager
 def changes(world, routes, endpoints):
-    """Changes so many of each a second, until the block ends."""
+    """Changes so many of each a second, until the block ends. Nothing is done between two of them: whoever writes has
+    the core of those who measure."""
     over = threading.Event()
-    made = {"routes": 0, "endpoints": 0}
 
     def write():
+        made = {world.change_route: 0, world.change_endpoints: 0}
+        rates = {world.change_route: routes, world.change_endpoints: endpoints}
         began = time.monotonic()
-        while not over.wait(0.001):
-            elapsed = time.monotonic() - began
-            if made["endpoints"] < elapsed * endpoints:
-                world.change_endpoints(made["endpoints"])
-                made["endpoints"] += 1
-            if made["routes"] < elapsed * routes:
-                world.change_route(made["routes"], made["routes"])
-                made["routes"] += 1
+
+        def due(change):
+            return began + made[change] / rates[change]
+
+        while True:
+            change = min(made, key=due)
+            if over.wait(max(0, due(change) - time.monotonic())):
+                return
+            change(made[change])
+            made[change] += 1
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
     try:
-        yield made
+        yield
     finally:
         over.set()
         thread.join()
