@@ -11,6 +11,7 @@ use super::Fault;
 use super::buffer::Buffer;
 use super::pipe::Pipe;
 use crate::tls::stream::Socket;
+use crate::upstream::tcp;
 
 /// Bytes from which on what comes at once is much: then a pipe costs less than to copy, and for
 /// less it costs more.
@@ -25,6 +26,8 @@ pub(super) struct Direction {
     pipe: Option<Pipe>,
     /// What came at once, lately.
     came: usize,
+    /// Whether the sink was told that much will come.
+    told: bool,
     unflushed: bool,
     state: State,
 }
@@ -98,7 +101,12 @@ impl Direction {
     ) -> Result<Poll<usize>, Fault> {
         let much = self.came >= MUCH_BYTES && self.buffer.is_open();
         let piped = match (source.plain(), sink.plain()) {
-            (Some(source), Some(_)) if much => self.poll_fill_pipe(cx, source),
+            (Some(source), Some(sink)) if much => {
+                if !std::mem::replace(&mut self.told, true) {
+                    tcp::carry_much(sink);
+                }
+                self.poll_fill_pipe(cx, source)
+            }
             _ => None,
         };
         let filled = piped.unwrap_or_else(|| self.buffer.poll_fill(cx, source));

@@ -21,6 +21,14 @@ pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// Between probes.
 pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 
+/// Bytes that the system takes from us for a connection without having sent them. By itself it takes
+/// megabytes where a peer reads slowly, for each connection, and once all have as much as the system
+/// allows it drops what others send. With two parts of a body the next is there in time.
+pub const NOT_SENT_MAX: u32 = 128 * 1024;
+/// The same where much flows that nobody here looks at: a pipe holds more than a part of a body, and
+/// to be woken for less than one holds costs more than all else.
+const NOT_SENT_MUCH: u32 = 1024 * 1024;
+
 /// Why there is no TCP connection.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -48,8 +56,19 @@ pub fn prepare(socket: &Socket) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    {
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        socket.set_tcp_notsent_lowat(NOT_SENT_MAX)?;
+    }
     Ok(())
+}
+
+/// Lets the system take more of a connection through which much flows. Without that it works too.
+pub fn carry_much(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_MUCH) {
+        tracing::debug!(%error, "a connection carries no more at once");
+    }
 }
 
 /// Lets the runtime of this thread watch a connection on which nothing is under way, in place of the

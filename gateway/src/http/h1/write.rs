@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::body::{Encoder, LengthBroken};
@@ -40,8 +41,8 @@ pub struct Writer<W> {
     /// A head was written whose body has not ended.
     open: bool,
     keep_alive: bool,
-    /// Whether the peer had to be waited for, when a body was written last.
-    waited: bool,
+    /// Bytes of bodies that were taken since the peer had to be waited for long.
+    flowed: usize,
     wait: Duration,
     alarm: Alarm,
 }
@@ -54,7 +55,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             encoder: Encoder::Length(0),
             open: false,
             keep_alive: true,
-            waited: true,
+            flowed: 0,
             wait: waits.write,
             alarm: Alarm::new(),
         }
@@ -118,7 +119,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// Whether the peer takes much, and as fast as it comes.
     pub const fn is_fast(&self) -> bool {
-        !self.waited
+        self.flowed >= limits::FAST_BYTES
     }
 
     /// Writes what is gathered.
@@ -173,14 +174,20 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 
     async fn write_straight(&mut self, mut data: &[u8]) -> Result<(), WriteError> {
-        self.waited = false;
         while !data.is_empty() {
+            let mut since = None;
             let written = poll_fn(|cx| {
                 let polled = self.output.poll_write(cx, data);
-                self.waited |= polled.is_pending();
+                if polled.is_pending() {
+                    since.get_or_insert_with(Instant::now);
+                }
                 polled
             });
             let count = in_time(self.alarm.within(self.wait, written).await)?;
+            if since.is_some_and(|since: Instant| since.elapsed() > limits::FAST_WAIT) {
+                self.flowed = 0;
+            }
+            self.flowed = self.flowed.saturating_add(count);
             data = data.get(count..).unwrap_or_default();
         }
         Ok(())
@@ -190,3 +197,6 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 fn in_time<T>(result: Option<io::Result<T>>) -> Result<T, WriteError> {
     result.ok_or(WriteError::TimedOut)?.map_err(WriteError::Io)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,8 @@ use crate::http::side::{AnswerSink, Sink, Source};
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// The same for all streams of a connection.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of answers that wait for a slow client, for each stream.
-const SEND_BUFFER: usize = 64 * 1024;
+/// Bytes of answers that wait for a slow client, for each stream, beside what the system holds.
+const SEND_BUFFER: usize = 16 * 1024;
 /// How long a client has for the preface and the first settings.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 

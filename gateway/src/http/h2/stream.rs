@@ -84,7 +84,7 @@ impl StreamWriter {
         if self.ended || data.is_empty() {
             return Ok(());
         }
-        let mut left = Bytes::copy_from_slice(data);
+        let mut left = data;
         while !left.is_empty() {
             self.stream.reserve_capacity(left.len());
             let capacity = poll_fn(|cx| self.stream.poll_capacity(cx));
@@ -93,8 +93,10 @@ impl StreamWriter {
                 Some(None) => return Err(WriteError::Io(io::ErrorKind::BrokenPipe.into())),
                 Some(Some(granted)) => granted.map_err(write_error)?,
             };
-            let piece = left.split_to(granted.min(left.len()));
-            self.stream.send_data(piece, false).map_err(write_error)?;
+            // Copied no earlier: while the peer is slow the bytes lie where they were read.
+            let (piece, rest) = left.split_at(granted.min(left.len()));
+            self.stream.send_data(Bytes::copy_from_slice(piece), false).map_err(write_error)?;
+            left = rest;
         }
         Ok(())
     }

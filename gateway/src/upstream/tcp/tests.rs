@@ -49,3 +49,18 @@ fn a_connection_on_which_the_peer_stirred_is_not_taken_over() {
     theirs.write_all(b"x").unwrap();
     assert!(rewatched(&second, &mut used).is_err());
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_system_takes_little_for_a_peer_that_does_not_read_unless_much_flows() {
+    let runtime = runtime();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    prepare(&SockRef::from(&listener)).unwrap();
+    let dialled = runtime.block_on(dial(listener.local_addr().unwrap(), Duration::from_secs(10)));
+    let (dialled, accepted) = (dialled.unwrap(), listener.accept().unwrap().0);
+    let lowat = |socket: SockRef<'_>| socket.tcp_notsent_lowat().unwrap();
+    assert_eq!(lowat(SockRef::from(&accepted)), NOT_SENT_MAX, "it has it of the listening socket");
+    assert_eq!(lowat(SockRef::from(&dialled)), NOT_SENT_MAX);
+    carry_much(&dialled);
+    assert_eq!(lowat(SockRef::from(&dialled)), NOT_SENT_MUCH);
+}
