@@ -23,6 +23,9 @@ const SIP: usize = 1024;
 /// Times a second that it does: 8 KB in all.
 const SIPS: u64 = 8;
 
+/// 32 KB at 8 KB a second.
+const IN_STEP_MILLIS: u64 = 4_000;
+
 /// What held connections do.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
@@ -106,7 +109,10 @@ async fn open(
         What::Slow => {
             let mut stream = dial_narrow(from(number), to).await?;
             stream.write_all(&requests.large(request, false)).await?;
-            spawn_local(sip(stream));
+            spawn_local(async move {
+                out_of_step(number).await;
+                sip(stream).await;
+            });
             Ok(None)
         }
         What::SlowHttp2 => {
@@ -123,6 +129,13 @@ async fn sip(mut stream: TcpStream) {
     while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
         every.tick().await;
     }
+}
+
+/// Clients that have nothing to do with each other do not read in step: they begin within the time
+/// in which each takes in half a window.
+pub(crate) async fn out_of_step(number: usize) {
+    let millis = u64::try_from(number).unwrap_or_default().wrapping_mul(7_919) % IN_STEP_MILLIS;
+    sleep(Duration::from_millis(millis)).await;
 }
 
 /// A second's worth of one sip; HTTP/2 gives back its window by it.

@@ -8,7 +8,7 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request as HttpRequest};
 use tokio::task::spawn_local;
 
-use super::hold::pause;
+use super::hold::{out_of_step, pause};
 use super::lane::from;
 use super::request::{Fields, Request, SMALL};
 use super::wire::{Tls, dial, dial_narrow, dial_tls};
@@ -98,6 +98,9 @@ async fn collect(mut body: RecvStream) -> Result<(BytesMut, Option<HeaderMap>), 
     Ok((bytes, body.trailers().await?))
 }
 
+/// Clients give their window back by halves; the `h2` crate would send an update for every sip.
+const GIVEN_BACK: usize = 32 * 1024 - 1;
+
 /// Asks for a large body on a connection of its own and takes it in sips.
 pub(crate) async fn sip(number: usize, to: SocketAddr, request: Request) -> anyhow::Result<()> {
     let tcp = dial_narrow(from(number), to).await?;
@@ -109,13 +112,16 @@ pub(crate) async fn sip(number: usize, to: SocketAddr, request: Request) -> anyh
     let (answer, _) = requests.ready().await?.send_request(head, true)?;
     let mut body = answer.await?.into_body();
     spawn_local(async move {
-        let mut owed = 0;
+        out_of_step(number).await;
+        let (mut owed, mut taken) = (0, 0);
         while let Some(Ok(data)) = body.data().await {
             owed += data.len();
             while owed > 0 {
-                let taken = pause().await.min(owed);
-                owed -= taken;
-                let _given = body.flow_control().release_capacity(taken);
+                let sip = pause().await.min(owed);
+                (owed, taken) = (owed - sip, taken + sip);
+                if taken >= GIVEN_BACK {
+                    let _given = body.flow_control().release_capacity(std::mem::take(&mut taken));
+                }
             }
         }
     });

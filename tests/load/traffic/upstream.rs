@@ -35,6 +35,9 @@ const READ: usize = 256 * 1024;
 /// What HTTP/2 connections begin with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Bytes that the system takes for one connection of an endpoint without having sent them.
+const NOT_SENT: u32 = 128 * 1024;
+
 /// Where endpoints listen and what they expect.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -68,6 +71,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // Endpoints are elsewhere: what waits with them must not fill this system's memory for TCP.
+        socket.set_tcp_notsent_lowat(NOT_SENT)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
