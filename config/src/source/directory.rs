@@ -38,10 +38,8 @@ pub(crate) const STATUS_FOLDER: &str = "status";
 /// How long after what objects ask for their statuses are read at the start: until then those who
 /// follow have much to do, and nobody waits for a status.
 const STATUSES_LATER: Duration = Duration::from_millis(100);
-/// Touched files that are read in one go. Linux lets a thread run for milliseconds before another
-/// has its turn on the same core, and that may be one on which requests wait.
-const READ_AT_ONCE: usize = 1;
-/// The pause between two of them: long enough for the others to be asked.
+/// The pause between two touched files that are read. Linux lets a thread run for milliseconds
+/// before another has its turn on the same core, and that may be one on which requests wait.
 const GIVE_WAY: Duration = Duration::from_micros(10);
 
 /// A directory that cannot be used as a source.
@@ -158,7 +156,7 @@ impl Directory {
         let mut look = Look::all(last);
         loop {
             let read = tokio::task::spawn_blocking(move || {
-                for part in look.parts(READ_AT_ONCE) {
+                for part in look.parts() {
                     world.read(files.read(&part));
                     if world.unreadable().is_some() {
                         break;

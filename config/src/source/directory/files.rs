@@ -83,15 +83,10 @@ impl Look {
         Self { all: Some(last), at: BTreeSet::new() }
     }
 
-    /// The same in parts of at most `most` paths, which are short.
-    pub(super) fn parts(self, most: usize) -> impl Iterator<Item = Self> {
-        let all = self.all.map(Self::all);
-        let mut at = self.at;
-        let rest = std::iter::from_fn(move || {
-            let first: BTreeSet<_> = (0..most).map_while(|_| at.pop_first()).collect();
-            (!first.is_empty()).then_some(Self { all: None, at: first })
-        });
-        all.into_iter().chain(rest)
+    /// The same in parts, each path one of its own.
+    pub(super) fn parts(self) -> impl Iterator<Item = Self> {
+        let at = self.at.into_iter().map(|path| Self { all: None, at: [path].into() });
+        self.all.map(Self::all).into_iter().chain(at)
     }
 }
 
@@ -133,6 +128,10 @@ impl Known {
         taken.extend(self.0.remove_entry(&last));
         Self(taken)
     }
+
+    fn into_files(self) -> impl Iterator<Item = (Arc<Place>, Option<Stamp>)> {
+        self.0.into_values().flatten()
+    }
 }
 
 /// What tells the versions of a file apart without reading it.
@@ -157,44 +156,51 @@ impl Files {
 
     /// Reads the files that are not as they were.
     pub(super) fn read(&mut self, look: &Look) -> Result<Texts, String> {
-        let mut texts = look.all.map_or_else(|| Ok(Texts::new()), |last| self.read_all(last))?;
-        if !self.read_at(&look.at, &mut texts) {
-            texts.extend(self.read_all(Role::Status)?);
+        let mut texts = Texts::new();
+        if let Err(error) = self.look_at(look, &mut texts) {
+            // What was read and is not told now is read again.
+            texts.into_keys().for_each(|key| self.known.insert(key, None));
+            return Err(format!("cannot read `{}`: {error}", self.root.display()));
         }
         Ok(texts)
     }
 
+    fn look_at(&mut self, look: &Look, texts: &mut Texts) -> io::Result<()> {
+        if let Some(last) = look.all {
+            self.read_all(last, texts)?;
+        }
+        if !self.read_at(&look.at, texts) {
+            self.read_all(Role::Status, texts)?;
+        }
+        Ok(())
+    }
+
     /// Looks at the files of the directory, of the folders in it, and of our own folder, up to this
     /// role. A folder that starts with a dot is not the user's.
-    fn read_all(&mut self, last: Role) -> Result<Texts, String> {
-        let mut before = self.known.take(last);
-        let mut look = Listing { before: &mut before, known: &mut self.known, texts: Texts::new() };
-        let listed = look.list(&self.root, Role::Written);
-        let folders = match listed {
+    fn read_all(&mut self, last: Role, texts: &mut Texts) -> io::Result<()> {
+        let before = self.known.take(last);
+        let mut listing = Listing { before, known: &mut self.known, texts };
+        let folders = match listing.list(&self.root, Role::Written) {
             Ok(folders) => folders,
             Err(error) => {
-                before
-                    .0
-                    .into_values()
-                    .flatten()
-                    .for_each(|(key, stamp)| self.known.insert(key, stamp));
-                return Err(format!("cannot read `{}`: {error}", self.root.display()));
+                let missed = listing.before.into_files();
+                missed.for_each(|(key, stamp)| self.known.insert(key, stamp));
+                return Err(error);
             }
         };
         for folder in folders {
             // A folder may go while we look: it is as if it had not been there.
-            drop(look.list(&folder, Role::Written));
+            drop(listing.list(&folder, Role::Written));
         }
         let own = self.root.join(OWN_FOLDER);
         for (role, folder) in [(Role::Made, OBJECTS_FOLDER), (Role::Status, STATUS_FOLDER)] {
             if role <= last {
-                drop(look.list(&own.join(folder), role));
+                drop(listing.list(&own.join(folder), role));
             }
         }
-        let mut texts = look.texts;
-        let gone = before.0.into_values().flatten();
-        texts.extend(gone.map(|(key, _)| (key, Text::Gone)));
-        Ok(texts)
+        let gone = listing.before.into_files().map(|(key, _)| (key, Text::Gone));
+        texts.extend(gone);
+        Ok(())
     }
 
     /// Looks at what has these paths. Says whether that is all: a folder, or a link such as those of
@@ -247,9 +253,9 @@ impl Files {
 /// The files of folders that are looked at one after the other.
 struct Listing<'f> {
     /// Those that were not found again yet.
-    before: &'f mut Known,
+    before: Known,
     known: &'f mut Known,
-    texts: Texts,
+    texts: &'f mut Texts,
 }
 
 impl Listing<'_> {
@@ -268,7 +274,7 @@ impl Listing<'_> {
             } else if is_yaml(&path) {
                 let key = Arc::new(Place { role, path });
                 let (_, before) = self.before.remove(&key);
-                look(key, &metadata, before, (self.known, &mut self.texts));
+                look(key, &metadata, before, (self.known, self.texts));
             }
         }
         Ok(folders)
@@ -464,5 +470,21 @@ mod tests {
         assert!(at(&mut files, &[&inner]).contains(&("c.yaml".to_owned(), Text::Gone)));
         let data = folder.path().join("..data");
         assert_eq!(names(at(&mut files, &[&data])), ["a.yaml"], "the links of a ConfigMap");
+    }
+
+    #[test]
+    fn a_look_that_fails_loses_nothing() {
+        let (folder, path, _) = directory("one", Duration::ZERO);
+        let root = folder.path().join("root");
+        let mut files = Files::new(root.clone());
+        fs::create_dir(&root).unwrap();
+        let moved = root.join("a.yaml");
+        fs::rename(&path, &moved).unwrap();
+        assert_eq!(read(&mut files), Some(said("one")));
+        fs::remove_dir_all(&root).unwrap();
+        let at = [moved, root.join("inner")].into();
+        assert!(files.read(&Look { all: None, at }).is_err(), "the directory is not there");
+        fs::create_dir(&root).unwrap();
+        assert_eq!(read(&mut files), Some(Text::Gone), "nobody was told");
     }
 }
