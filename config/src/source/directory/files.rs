@@ -159,7 +159,9 @@ impl Files {
         let mut texts = Texts::new();
         if let Err(error) = self.look_at(look, &mut texts) {
             // What was read and is not told now is read again.
-            texts.into_keys().for_each(|key| self.known.insert(key, None));
+            for key in texts.into_keys() {
+                self.known.insert(key, None);
+            }
             return Err(format!("cannot read `{}`: {error}", self.root.display()));
         }
         Ok(texts)
@@ -183,8 +185,9 @@ impl Files {
         let folders = match listing.list(&self.root, Role::Written) {
             Ok(folders) => folders,
             Err(error) => {
-                let missed = listing.before.into_files();
-                missed.for_each(|(key, stamp)| self.known.insert(key, stamp));
+                for (key, stamp) in listing.before.into_files() {
+                    self.known.insert(key, stamp);
+                }
                 return Err(error);
             }
         };
