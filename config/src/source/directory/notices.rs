@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::files::{Look, Role};
 use super::{OBJECTS_FOLDER, OWN_FOLDER, STATUS_FOLDER};
@@ -73,8 +73,7 @@ impl Notices {
     /// Gives what is to be looked at.
     pub(super) async fn settled(&mut self) -> Look {
         let poll = self.polled + POLL;
-        let changed = timeout(poll.duration_since(Instant::now()), self.changes.changed()).await;
-        if matches!(changed, Ok(Ok(()))) {
+        if timeout_at(poll, self.changes.changed()).await.is_ok() {
             self.go_on().await;
         }
         let mut look = Look::default();
