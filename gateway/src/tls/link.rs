@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ServerSessionMemoryCache;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
 
 use super::provider;
+use super::server::offer_sessions;
 use super::stream::{self, HandshakeFailed, Socket, TlsStream};
 use super::svid::Svid;
 use super::trust::{Peer, Side};
@@ -34,8 +34,6 @@ const SESSIONS_OF_ENDPOINT: usize = 8;
 /// Sessions that may be taken up again by whom they were begun, all links together: each has the
 /// chain that its client presented, about a kilobyte.
 const SESSIONS: usize = 4096;
-/// Sessions that a connection offers for later ones: one follows it, and is offered the next.
-const TICKETS: usize = 1;
 
 /// What a link connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,8 +126,7 @@ impl LinkListener {
             .with_client_cert_verifier(Arc::clone(&verifier) as _)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(svid.certified_key())));
         config.alpn_protocols = vec![ALPN_CALLS.to_vec(), ALPN_CATALOG.to_vec()];
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-        config.send_tls13_tickets = TICKETS;
+        offer_sessions(&mut config, SESSIONS);
         Ok(Self { config: Arc::new(config), verifier })
     }
 

@@ -25,9 +25,6 @@ mod tests;
 /// Sessions that may be taken up again, per listener. Where clients present certificates each has
 /// more than a KiB: all of them are 3 MiB at most.
 const SESSIONS: usize = 2048;
-/// Sessions that a connection offers for later ones: one follows it, and is offered the next. Those
-/// that a browser opens side by side have none yet in any case.
-const TICKETS: usize = 1;
 
 /// The most bytes that a certificate or key may have: what a Secret can hold.
 pub const MAX_PEM_BYTES: usize = 1024 * 1024;
@@ -135,9 +132,15 @@ pub fn server_config(
     };
     let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-    config.send_tls13_tickets = TICKETS;
+    offer_sessions(&mut config, SESSIONS);
     Ok(Arc::new(config))
+}
+
+/// Lets clients take up sessions, of which `most` are kept. A connection offers one: another follows
+/// it, and is offered the next. Those that a browser opens side by side have none yet in any case.
+pub(super) fn offer_sessions(config: &mut ServerConfig, most: usize) {
+    config.session_storage = ServerSessionMemoryCache::new(most);
+    config.send_tls13_tickets = 1;
 }
 
 fn valid_only(authorities: &[Arc<[u8]>]) -> Result<Arc<dyn ClientCertVerifier>, UnusableListener> {
