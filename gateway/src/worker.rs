@@ -112,12 +112,9 @@ impl Worker {
     /// Drops idle connections that no request should use any more.
     async fn sweep(&self, published: &Published) {
         let mut most = SWEEP_LEAST;
+        self.http2.own().sweep(&published.seen(), Instant::now());
         for others in (0..SWEEP_PARTS).rev() {
-            let left = {
-                let (snapshot, now) = (published.seen(), Instant::now());
-                self.http2.own().sweep(&snapshot, now);
-                self.http1.own().sweep(&snapshot, now, most)
-            };
+            let left = self.http1.own().sweep(&published.seen(), Instant::now(), most);
             if left == 0 {
                 return;
             }
@@ -251,8 +248,8 @@ async fn keep_house(worker: Arc<Worker>, published: Arc<Published>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        worker.sweep(&published).await;
         ahead::keep(&worker, &published.seen(), Instant::now());
+        worker.sweep(&published).await;
         memory::give_back();
     }
 }
