@@ -23,8 +23,8 @@ const SIP: usize = 1024;
 /// Times a second that it does: 8 KB in all.
 const SIPS: u64 = 8;
 
-/// 32 KB at 8 KB a second.
-const IN_STEP_MILLIS: u64 = 4_000;
+/// The time within which clients begin to read: each takes in half a window in it, 32 KB.
+const BEGIN_WITHIN_MILLIS: u64 = 4_000;
 
 /// What held connections do.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -131,14 +131,14 @@ async fn sip(mut stream: TcpStream) {
     }
 }
 
-/// Clients that have nothing to do with each other do not read in step: they begin within the time
-/// in which each takes in half a window.
+/// Clients that have nothing to do with each other do not read in step.
 pub(crate) async fn out_of_step(number: usize) {
-    let millis = u64::try_from(number).unwrap_or_default().wrapping_mul(7_919) % IN_STEP_MILLIS;
+    let millis =
+        u64::try_from(number).unwrap_or_default().wrapping_mul(7_919) % BEGIN_WITHIN_MILLIS;
     sleep(Duration::from_millis(millis)).await;
 }
 
-/// A second's worth of one sip; HTTP/2 gives back its window by it.
+/// Waits as long as one sip takes, and gives its bytes.
 pub(crate) async fn pause() -> usize {
     sleep(Duration::from_millis(1000 / SIPS)).await;
     SIP

@@ -98,7 +98,8 @@ async fn collect(mut body: RecvStream) -> Result<(BytesMut, Option<HeaderMap>), 
     Ok((bytes, body.trailers().await?))
 }
 
-/// Clients give their window back by halves; the `h2` crate would send an update for every sip.
+/// Clients give their window, of 65,535 bytes, back by halves; the `h2` crate would send an update
+/// for every sip.
 const GIVEN_BACK: usize = 32 * 1024 - 1;
 
 /// Asks for a large body on a connection of its own and takes it in sips.

@@ -44,7 +44,7 @@ pub const BULK_BYTES: usize = 64 * 1024;
 /// Bytes after which a peer for which nobody had to wait long counts as fast: more than the system
 /// takes for one that reads slowly, so that no large buffer is held for such a one.
 pub const FAST_BYTES: usize = 192 * 1024;
-/// A longer wait than this is long: the route is full for a moment only where a peer reads at once.
+/// A longer wait than this is long: whoever reads as it comes makes room sooner, unless far away.
 pub const FAST_WAIT: Duration = Duration::from_millis(20);
 /// Bytes that a connection may hold unread: a whole head, and one read more.
 pub const INPUT_BYTES: usize = HEAD_BYTES + READ_BYTES;
