@@ -133,7 +133,7 @@ impl Over<'_> {
     {
         let reach = &self.chosen.endpoint.reach;
         let head = self.request.head;
-        let idempotent = may_be_repeated(head.method());
+        let idempotent = may_be_repeated(head.method_bytes());
         let within = if idempotent { IDLE_WAIT } else { IDLE_WAIT_ONCE };
         let worker = &self.request.call.worker;
         let (idle, snapshot) = (worker.http1(), self.attempt.snapshot);
@@ -209,7 +209,7 @@ impl Over<'_> {
         let result = forward(client, (&mut request, &mut answer), exchange, progress).await;
         result.map_err(|failure| {
             request.reset(Reason::CANCEL);
-            let idempotent = ended && may_be_repeated(head.method());
+            let idempotent = ended && may_be_repeated(head.method_bytes());
             let again = failure == Failure::Closed && idempotent && progress.status().is_none();
             Failed { failure, again }
         })
@@ -257,8 +257,8 @@ impl Over<'_> {
 
 /// Methods that may be sent a second time when nobody knows what became of the first (RFC 9110
 /// section 9.2.2), of those that seldom carry a body.
-fn may_be_repeated(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+fn may_be_repeated(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
 }
 
 /// Whether nothing is left of the last exchange on the connection.

@@ -77,7 +77,7 @@ impl<'a> Record<'a> {
                 None => Answerer::Nobody,
             },
             cluster,
-            method: known_method(self.request.head.method()),
+            method: known_method(self.request.head.method_bytes()),
             status,
             flags: self.failure.map_or("-", Failure::flag),
         };

@@ -52,10 +52,10 @@ pub struct RequestLabels<'a> {
 }
 
 /// Methods are the client's to choose, so unknown ones share a label (OpenTelemetry's `_OTHER`).
-pub(crate) fn known_method(method: &str) -> &'static str {
+pub(crate) fn known_method(method: &[u8]) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
-    KNOWN.into_iter().find(|known| *known == method).unwrap_or("_OTHER")
+    KNOWN.into_iter().find(|known| known.as_bytes() == method).unwrap_or("_OTHER")
 }
 
 /// What one worker has counted. The lock is taken by its thread, and seldom by a scrape.

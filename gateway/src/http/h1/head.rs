@@ -138,7 +138,12 @@ impl RequestHead {
 
     /// The method, case as sent.
     pub fn method(&self) -> &str {
-        text(self.method.of(&self.block.bytes))
+        text(self.method_bytes())
+    }
+
+    /// The same as bytes: to show that they are text takes as long as most questions about them.
+    pub(crate) fn method_bytes(&self) -> &[u8] {
+        self.method.of(&self.block.bytes)
     }
 
     /// Path and query in origin form, or `*`.
@@ -247,7 +252,7 @@ impl RequestHead {
     }
 
     fn is_head(&self) -> bool {
-        self.method.of(&self.block.bytes) == b"HEAD"
+        self.method_bytes() == b"HEAD"
     }
 
     /// What the reader of the answer has to know of the question.

@@ -9,7 +9,7 @@ fn rule(route: &str) -> RuleId {
 }
 
 fn labels<'a>(rule: &'a RuleId, method: &str, status: u16) -> RequestLabels<'a> {
-    let method = known_method(method);
+    let method = known_method(method.as_bytes());
     let answerer = Answerer::Rule(rule);
     RequestLabels { answerer, cluster: "local", method, status, flags: "-" }
 }
