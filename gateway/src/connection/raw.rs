@@ -34,7 +34,7 @@ pub struct Dialled {
 
 impl Dialled {
     fn new(chosen: Chosen<'_>, connection: Connection) -> Self {
-        let Chosen { endpoint, in_flight } = chosen;
+        let Chosen { endpoint, in_flight, .. } = chosen;
         let connection = Replay::new(connection, Vec::new());
         Self { endpoint: Arc::clone(endpoint), connection, in_flight }
     }

@@ -102,7 +102,7 @@ where
         over.http1(sides, changes, &exchange, (prepared, record, progress)).await
     };
     if let Some(after) = progress.head_after() {
-        chosen.answered(after, now + after);
+        chosen.answered(after);
     }
     if result.is_err() {
         attempt.tried.push(chosen.endpoint.reach.clone());

@@ -1,12 +1,12 @@
 //! Which endpoint: the better of two, by load.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use discovery::endpoint::{Endpoint, EndpointSet, Reach};
 
 use super::split::scale;
-use super::state::{InFlight, Load};
+use super::state::{InFlight, Load, Moment};
 use crate::chance;
 use crate::http::failure::Failure;
 use crate::worker::Worker;
@@ -21,12 +21,14 @@ pub struct Chosen<'a> {
     pub endpoint: &'a Arc<Endpoint>,
     /// Counts the request as under way.
     pub in_flight: InFlight,
+    /// When it was chosen.
+    at: Moment,
 }
 
 impl Chosen<'_> {
     /// Takes note that the head of an answer came after `took`.
-    pub fn answered(&self, took: std::time::Duration, now: Instant) {
-        self.in_flight.load().answered(took, now);
+    pub fn answered(&self, took: Duration) {
+        self.in_flight.load().answered(took, self.at.after(took));
     }
 }
 
@@ -55,8 +57,9 @@ pub fn choose<'a>(
             .or_else(|| two_of(all, chance::next()))
     };
     let pair = pair.ok_or(Failure::NoEndpoint)?;
-    let (endpoint, load) = better(pair, |endpoint| worker.loads().of(&endpoint.reach, now), now);
-    Ok(Chosen { endpoint, in_flight: InFlight::begin(load) })
+    let at = worker.loads().moment(now);
+    let (endpoint, load) = better(pair, |endpoint| worker.loads().of(&endpoint.reach, at), at);
+    Ok(Chosen { endpoint, in_flight: InFlight::begin(load), at })
 }
 
 type Pair<'a> = (&'a Arc<Endpoint>, &'a Arc<Endpoint>);
@@ -89,7 +92,7 @@ fn index(chance: u64, below: usize) -> usize {
 fn better(
     (one, other): Pair<'_>,
     load: impl Fn(&Endpoint) -> Arc<Load>,
-    now: Instant,
+    now: Moment,
 ) -> (&Arc<Endpoint>, Arc<Load>) {
     let first = load(one);
     if Arc::ptr_eq(one, other) {

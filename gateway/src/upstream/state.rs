@@ -154,13 +154,40 @@ fn backoff(failures: u32, chance: u32) -> Duration {
 }
 
 /// How one worker finds the load of an endpoint. Survives swaps, as endpoints do.
-#[derive(Debug, Default)]
-pub struct Loads(Mutex<HashMap<Reach, Arc<Load>, ahash::RandomState>>);
+#[derive(Debug)]
+pub struct Loads {
+    began: Instant,
+    by_reach: Mutex<HashMap<Reach, Arc<Load>, ahash::RandomState>>,
+}
+
+/// When something is asked of loads, in nanoseconds since they began: told once for all that a
+/// request asks of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(u64);
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self { began: Instant::now(), by_reach: Mutex::default() }
+    }
+}
+
+impl Moment {
+    /// So much later.
+    #[must_use]
+    pub fn after(self, passed: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(passed)))
+    }
+}
 
 impl Loads {
+    /// How loads tell `now`.
+    pub fn moment(&self, now: Instant) -> Moment {
+        Moment(nanos(now.saturating_duration_since(self.began)))
+    }
+
     /// The load of the endpoint that is reached so.
-    pub fn of(&self, reach: &Reach, now: Instant) -> Arc<Load> {
-        let mut loads = lock(&self.0);
+    pub fn of(&self, reach: &Reach, now: Moment) -> Arc<Load> {
+        let mut loads = lock(&self.by_reach);
         if let Some(load) = loads.get(reach) {
             return Arc::clone(load);
         }
@@ -176,21 +203,19 @@ impl Loads {
 /// How busy an endpoint is, as one worker sees it.
 #[derive(Debug)]
 pub struct Load {
-    began: Instant,
     in_flight: AtomicU32,
     /// Nanoseconds, as they were at `seen`.
     rtt: AtomicU64,
-    /// Nanoseconds since `began`.
+    /// A [`Moment`].
     seen: AtomicU64,
 }
 
 impl Load {
-    fn new(now: Instant) -> Self {
+    fn new(now: Moment) -> Self {
         Self {
-            began: now,
             in_flight: AtomicU32::new(0),
             rtt: AtomicU64::new(nanos(DEFAULT_RTT)),
-            seen: AtomicU64::new(0),
+            seen: AtomicU64::new(now.0),
         }
     }
 
@@ -201,24 +226,24 @@ impl Load {
 
     /// What a request more would cost: the peak-sensitive average of its answer times, times
     /// the requests that would be under way.
-    pub fn cost(&self, now: Instant) -> f64 {
-        self.rtt_at(now) * (f64::from(self.in_flight()) + 1.0)
+    pub fn cost(&self, now: Moment) -> f64 {
+        self.rtt_at(self.weight(now)) * (f64::from(self.in_flight()) + 1.0)
     }
 
     /// Takes note of an answer. A slow one counts at once, a fast one little by little.
-    pub fn answered(&self, took: Duration, now: Instant) {
+    pub fn answered(&self, took: Duration, now: Moment) {
         let took = took.as_secs_f64() * 1e9;
-        let old = self.rtt_at(now);
         let weight = self.weight(now);
+        let old = self.rtt_at(weight);
         let next =
             if took > old { took } else { self.raw().mul_add(weight, took * (1.0 - weight)) };
         self.rtt.store(whole(next), Relaxed);
-        self.seen.store(self.since(now), Relaxed);
+        self.seen.store(now.0, Relaxed);
     }
 
     /// An endpoint that nobody asked for long is worth asking again.
-    fn rtt_at(&self, now: Instant) -> f64 {
-        (self.raw() * self.weight(now)).max(RTT_LEAST_NANOS)
+    fn rtt_at(&self, weight: f64) -> f64 {
+        (self.raw() * weight).max(RTT_LEAST_NANOS)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a load is an estimate")]
@@ -226,16 +251,13 @@ impl Load {
         self.rtt.load(Relaxed) as f64
     }
 
+    /// What is left by now of what was seen last.
     #[expect(clippy::cast_precision_loss, reason = "a load is an estimate")]
-    fn weight(&self, now: Instant) -> f64 {
-        let passed = self.since(now).saturating_sub(self.seen.load(Relaxed)) as f64;
+    fn weight(&self, now: Moment) -> f64 {
+        let passed = now.0.saturating_sub(self.seen.load(Relaxed)) as f64;
         let part = passed / NANOS_OF_DECAY;
         // As good as the exponential so near to nothing, and much quicker.
         if part < 0.001 { 1.0 - part } else { (-part).exp() }
-    }
-
-    fn since(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.began))
     }
 }
 

@@ -34,7 +34,7 @@ fn chosen(worker: &Worker, set: &Arc<EndpointSet>, tried: &[Reach]) -> Reach {
 #[test]
 fn of_two_the_one_with_less_to_do_is_chosen() {
     let (worker, set) = world(&[direct(1), direct(2)]);
-    let busy = worker.loads().of(&direct(1), Instant::now());
+    let busy = worker.loads().of(&direct(1), worker.loads().moment(Instant::now()));
     let _under_way = [InFlight::begin(Arc::clone(&busy)), InFlight::begin(busy)];
     for _ in 0..50 {
         assert_eq!(chosen(&worker, &set, &[]), direct(2));

@@ -60,19 +60,19 @@ fn failures_are_bounded() {
 
 #[test]
 fn a_slow_answer_counts_at_once_and_is_forgotten_little_by_little() {
-    let now = Instant::now();
+    let now = Moment(0);
     let load = Load::new(now);
     let before = load.cost(now);
     load.answered(Duration::from_secs(1), now);
     let after = load.cost(now);
     assert!(after > before * 10.0, "{before} {after}");
-    let later = load.cost(now + DECAY);
+    let later = load.cost(now.after(DECAY));
     assert!(later < after / 2.0 && later > 0.0, "{after} {later}");
 }
 
 #[test]
 fn requests_under_way_raise_the_cost_until_they_end() {
-    let now = Instant::now();
+    let now = Moment(0);
     let load = Arc::new(Load::new(now));
     let alone = load.cost(now);
     let first = InFlight::begin(Arc::clone(&load));
