@@ -143,7 +143,8 @@ impl Over<'_> {
             pooled
         } else {
             let (connection, origin) = Box::pin(self.connect(prepared)).await?;
-            (Box::new(ClientConn::over(connection, self.proxy.endpoint_waits)), origin)
+            let client = ClientConn::over(connection, self.proxy.endpoint_waits);
+            (Box::new(client), Box::new(origin))
         };
         client.start(head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),
@@ -216,13 +217,14 @@ impl Over<'_> {
     }
 
     /// A call that was opened before anybody needed it.
-    fn ready(&self) -> Option<(Http1, Origin)> {
+    fn ready(&self) -> Option<(Http1, Box<Origin>)> {
         let reach = &self.chosen.endpoint.reach;
         let Attempt { key, snapshot, .. } = *self.attempt;
         let worker = &self.request.call.worker;
         let ahead = &worker.shared().ahead;
         let (call, origin) = ahead.take((reach, key), snapshot, worker.number(), self.now)?;
-        Some((Box::new(ClientConn::over(call, self.proxy.endpoint_waits)), origin))
+        let client = ClientConn::over(call, self.proxy.endpoint_waits);
+        Some((Box::new(client), Box::new(origin)))
     }
 
     /// A session of our own making, which other requests may share from now on.

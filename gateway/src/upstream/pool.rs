@@ -86,7 +86,8 @@ struct Idle<T> {
 #[derive(Debug)]
 struct Kept<T> {
     connection: T,
-    origin: Origin,
+    /// Boxed, as it goes from the pool to a request and back each time.
+    origin: Box<Origin>,
     since: Instant,
 }
 
@@ -105,7 +106,7 @@ impl<T: Pooled> Each<Pool<T>> {
         snapshot: &Snapshot,
         now: Instant,
         within: Duration,
-    ) -> Option<(T, Origin)> {
+    ) -> Option<(T, Box<Origin>)> {
         let own = self.own().take(reach, snapshot, now, within);
         own.or_else(|| self.others().find_map(|other| other.part(reach, snapshot, now, within)))
     }
@@ -119,7 +120,7 @@ impl<T: Pooled> Pool<T> {
         snapshot: &Snapshot,
         now: Instant,
         within: Duration,
-    ) -> Option<(T, Origin)> {
+    ) -> Option<(T, Box<Origin>)> {
         // Whoever else looks in here needs a connection to an endpoint for which it has none.
         let mut idle = try_lock(&self.0)?;
         loop {
@@ -146,7 +147,7 @@ impl<T: Pooled> Pool<T> {
         snapshot: &Snapshot,
         now: Instant,
         within: Duration,
-    ) -> Option<(T, Origin)> {
+    ) -> Option<(T, Box<Origin>)> {
         while let Some(kept) = self.rested(reach, now, within.min(IDLE_WAIT)) {
             if !kept.origin.is_draining(snapshot)
                 && let Some(connection) = kept.connection.move_here()
@@ -171,7 +172,7 @@ impl<T: Pooled> Pool<T> {
 
     /// Keeps a connection, unless there are enough. Called when the answer has been given: nobody
     /// waits for it, should another worker look in here at the moment.
-    pub fn put(&self, connection: T, origin: Origin, now: Instant) {
+    pub fn put(&self, connection: T, origin: Box<Origin>, now: Instant) {
         let mut idle = lock(&self.0);
         if idle.count >= IDLE_MAX {
             return;

@@ -79,7 +79,7 @@ fn an_idle_connection_of_one_worker_carries_what_another_asks() {
     let published = published(&key, &reach);
     let workers = Workers::start((2, 0), &published, &Metrics::new().unwrap()).unwrap();
     let [one, other] = &workers.seats().0[..] else { panic!("two were asked for") };
-    let origin = Origin::new(reach.clone(), key, None);
+    let origin = Box::new(Origin::new(reach.clone(), key, None));
     let now = Instant::now();
     let (done, kept) = mpsc::channel();
     one.run(move |worker| async move {

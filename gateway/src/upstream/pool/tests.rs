@@ -27,14 +27,14 @@ fn key() -> BackendKey {
     BackendKey::Service(ServicePort { service: Name::new("shop", "web"), port: 80 })
 }
 
-fn origin(number: u16) -> Origin {
-    Origin::new(reach(number), key(), None)
+fn origin(number: u16) -> Box<Origin> {
+    Box::new(Origin::new(reach(number), key(), None))
 }
 
 /// Carried by an instance of link `west`.
-fn carried(number: u16, instance: &str) -> Origin {
+fn carried(number: u16, instance: &str) -> Box<Origin> {
     let carrier = Carrier { link: "west".into(), instance: instance.into() };
-    Origin::new(reach(number), key(), Some(carrier))
+    Box::new(Origin::new(reach(number), key(), Some(carrier)))
 }
 
 /// These endpoints are there, and these gateways of `west` drain.
