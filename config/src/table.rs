@@ -26,9 +26,7 @@ pub use self::port::{
     ClientAuth, MirroredPort, Port, PortOwner, PortServes, SniAction, SniTable, StreamRule,
     TlsTermination, Withdrawn,
 };
-pub use self::rule::{
-    Backend, Filter, HeaderChange, HeaderName, HeaderValue, Rule, RuleId, Target, Timeouts,
-};
+pub use self::rule::{Backend, Filter, HeaderChange, Rule, RuleId, Target, Timeouts};
 pub use self::virtual_hosts::{Hosts, Outcome, Place, Standing, Tried, VirtualHosts};
 
 /// What a match may ask of a request: the same for both versions of HTTP.

@@ -57,7 +57,7 @@ fn rule_of(now: &Snapshot) -> Option<u64> {
         Filter::ResponseHeaders(edit) => edit.set.first(),
         Filter::RequestHeaders(_) => None,
     })?;
-    std::str::from_utf8(&set.1).ok()?.parse().ok()
+    set.1.to_str().ok()?.parse().ok()
 }
 
 /// Asks until `stop`; every answer must come from a rule that stood when it was asked for, or came

@@ -105,7 +105,7 @@ pub async fn answers(asker: Asker, pieces: Pieces) -> Outcome {
             Err(_) => return Outcome { forwarded: interim, partial: Vec::new(), end: End::Cut },
         }
     };
-    writer.start_response(&head, to, &[]).unwrap();
+    writer.start_response(&head, to, &[]);
     let end = match copy_body(&mut reader, &mut writer).await {
         Ok(_) if !head.keep_alive() || head.status() == 101 => End::Surplus,
         Ok(_) if reader.stirs().await == Stir::Sent => End::Surplus,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use ::http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::gateway::httproute as http;
-use crate::table::{Filter, HeaderChange, HeaderName, HeaderValue};
+use crate::table::{Filter, HeaderChange};
 use crate::verdict::Rejected;
 
 /// Fields that say how a message is framed or where it goes: an operator who could change them
@@ -92,13 +93,14 @@ fn fields(fields: &[Field]) -> Result<Vec<Changed>, Rejected> {
     for field in fields {
         let name = name(&field.name)?;
         // RFC 9110 section 5.5.
-        if field.value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
-            return Err(unsupported(format!(
+        let text = field.value.trim_matches([' ', '\t']);
+        let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+            unsupported(format!(
                 "the value for header `{name}` has a line break or another control character in it"
-            )));
-        }
+            ))
+        })?;
         if !read.iter().any(|(known, _)| *known == name) {
-            read.push((name, field.value.trim().as_bytes().into()));
+            read.push((name, value));
         }
     }
     Ok(read)
@@ -109,11 +111,8 @@ fn name(text: &str) -> Result<HeaderName, Rejected> {
     if NOT_TO_BE_CHANGED.contains(&lower.as_str()) {
         return Err(unsupported(format!("header `{text}` may not be changed")));
     }
-    if is_token(&lower) {
-        Ok(lower.into())
-    } else {
-        Err(unsupported(format!("`{text}` is no header name")))
-    }
+    let read = HeaderName::from_bytes(lower.as_bytes());
+    read.map_err(|_| unsupported(format!("`{text}` is no header name")))
 }
 
 /// Whether `text` may be the name of a field (RFC 9110, 5.6.2).

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::model::{BackendKey, ObjectRef};
 
 /// Which rule of which route, for logs, metrics and `explain`.
@@ -69,11 +71,6 @@ pub enum Target {
     Invalid(Arc<str>),
 }
 
-/// A lower-case field name.
-pub type HeaderName = Arc<str>;
-/// A field value.
-pub type HeaderValue = Arc<[u8]>;
-
 /// What a filter does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
@@ -83,7 +80,8 @@ pub enum Filter {
     ResponseHeaders(Arc<HeaderChange>),
 }
 
-/// Set, add and remove fields.
+/// Set, add and remove fields. Whatever stands here can be written as it is: that was seen when it
+/// was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderChange {
     /// Replaces what is there.

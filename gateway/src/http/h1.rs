@@ -14,14 +14,15 @@
 //! let mut server = ServerConn::over(down, Waits::default());
 //! let mut client = ClientConn::over(up, Waits::default());
 //! let Some(request) = server.read_head().await? else { return Ok(()) };
-//! client.start(&request, None, &[Change::Set("x-forwarded-proto", b"https")])?;
+//! let accept = (http::header::ACCEPT, http::HeaderValue::from_static("text/html"));
+//! client.start(&request, None, &[Change::Set(&accept.0, &accept.1)])?;
 //! copy_body(&mut server.reader, &mut client.writer).await?; // or both directions at once: they are separate fields
 //! let mut response = client.read_head().await?;
 //! while response.is_interim() {
 //!     server.writer.interim(&response, request.reply_to()).await?;
 //!     response = client.read_head().await?;
 //! }
-//! server.writer.start_response(&response, request.reply_to(), &[Change::Remove("server")])?;
+//! server.writer.start_response(&response, request.reply_to(), &[Change::Remove("server")]);
 //! copy_body(&mut client.reader, &mut server.writer).await?;
 //! let _pool_it = client.is_reusable();
 //! let _go_on = server.is_reusable();

@@ -3,11 +3,19 @@
 use std::fmt::Write as _;
 
 use config::table::{Filter, HeaderChange, PortServes};
+use http::HeaderName;
 
 use super::h1::{Change, RequestHead};
 use crate::connection::HttpConnection;
 use crate::telemetry::{RequestId, TraceParent};
 
+// What the gateway says itself.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 /// Fields that say where a request came from: at an ingress only the gateway's own word counts.
 const ORIGIN_FIELDS: [&[u8]; 3] = [b"forwarded", b"x-real-ip", b"via"];
 /// Families of the same.
@@ -84,13 +92,13 @@ impl<'a> Prepared<'a> {
         if let Origin::Outside { .. } = origin {
             changes.extend(stale(head).map(Change::Remove));
         }
-        changes.push(Change::Own("x-request-id", ids.id.as_bytes()));
-        changes.push(Change::Own("traceparent", &ids.traceparent));
+        changes.push(Change::Own(&REQUEST_ID, ids.id.as_bytes()));
+        changes.push(Change::Own(&TRACEPARENT, &ids.traceparent));
         if let Origin::Outside { client, proto, port } = origin {
-            changes.push(Change::Own("x-forwarded-for", client.as_bytes()));
-            changes.push(Change::Own("x-forwarded-proto", proto.as_bytes()));
-            changes.push(Change::Own("x-forwarded-host", head.host_bytes()));
-            changes.push(Change::Own("x-forwarded-port", port.as_bytes()));
+            changes.push(Change::Own(&FORWARDED_FOR, client.as_bytes()));
+            changes.push(Change::Own(&FORWARDED_PROTO, proto.as_bytes()));
+            changes.push(Change::Own(&FORWARDED_HOST, head.host_bytes()));
+            changes.push(Change::Own(&FORWARDED_PORT, port.as_bytes()));
         }
         Self { ids, changes }
     }
@@ -124,7 +132,7 @@ pub(crate) fn response_changes<'a>(rule: &'a [Filter], backend: &'a [Filter]) ->
 fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
     changes.extend(change.set.iter().map(|(name, value)| Change::Set(name, value)));
     changes.extend(change.add.iter().map(|(name, value)| Change::Add(name, value)));
-    changes.extend(change.remove.iter().map(|name| Change::Remove(name)));
+    changes.extend(change.remove.iter().map(|name| Change::Remove(name.as_str())));
 }
 
 /// The names of fields that only the gateway may send on.

@@ -131,7 +131,8 @@ impl<W: AsyncWrite + Unpin + Send> AnswerSink for Writer<W> {
         to: ReplyTo,
         changes: &[Change<'_>],
     ) -> Result<(), WriteError> {
-        self.start_response(head, to, changes)
+        self.start_response(head, to, changes);
+        Ok(())
     }
 
     async fn called_off(&mut self) {

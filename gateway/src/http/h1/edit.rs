@@ -1,4 +1,6 @@
 //! Writes a head for the other side: the lines as they came, without those that end here, with those that change.
+use http::header::{HOST, HeaderName, HeaderValue};
+
 use super::body::Encoder;
 use super::grammar;
 use super::head::{Body, ReplyTo, RequestHead, ResponseHead, Version};
@@ -6,57 +8,37 @@ use super::malformed::Malformed;
 use super::scan::{Field, Kind};
 
 /// One wish of a filter or of the gateway itself. Fields of framing and connection are not in its reach.
+/// It can be written without changing what the message means to a parser: names and values are of types
+/// that hold nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
     /// One line more.
-    Add(&'a str, &'a [u8]),
+    Add(&'a HeaderName, &'a HeaderValue),
     /// No line of this name.
     Remove(&'a str),
     /// This line instead of all of this name.
-    Set(&'a str, &'a [u8]),
+    Set(&'a HeaderName, &'a HeaderValue),
     /// The same, of the gateway's own making: known to be fit, and none of framing or connection.
-    Own(&'static str, &'a [u8]),
+    Own(&'static HeaderName, &'a [u8]),
 }
 
 impl<'a> Change<'a> {
-    const fn name(&self) -> &'a str {
+    fn name(&self) -> &'a [u8] {
         match self {
-            Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) | Self::Own(name, _) => {
-                name
+            Self::Add(name, _) | Self::Set(name, _) | Self::Own(name, _) => {
+                name.as_str().as_bytes()
             }
+            Self::Remove(name) => name.as_bytes(),
         }
     }
 
     fn drops(&self, name: &[u8]) -> bool {
-        match self {
-            Self::Add(..) => false,
-            Self::Remove(own) | Self::Set(own, _) | Self::Own(own, _) => {
-                grammar::same(own.as_bytes(), name)
-            }
-        }
-    }
-
-    /// Whether it can be written without changing what the message means to a parser.
-    fn check(&self) -> Result<(), Malformed> {
-        if let Self::Own(name, value) = self {
-            debug_assert!(grammar::is_token(name.as_bytes()) && grammar::is_text(value));
-            debug_assert!(Kind::of(name.as_bytes()) == Kind::Plain, "{name} is not ours to set");
-            return Ok(());
-        }
-        if !grammar::is_token(self.name().as_bytes()) {
-            return Err(Malformed::FieldName);
-        }
-        match self {
-            Self::Add(_, value) | Self::Set(_, value) if !grammar::is_text(value) => {
-                Err(Malformed::FieldValue)
-            }
-            _ => Ok(()),
-        }
+        !matches!(self, Self::Add(..)) && grammar::same(self.name(), name)
     }
 
     /// Framing and connection are the codec's own.
     fn is_void(&self) -> bool {
-        let kind = Kind::of(self.name().as_bytes());
+        let kind = Kind::of(self.name());
         kind.is_hop() || kind == Kind::ContentLength
     }
 }
@@ -78,7 +60,7 @@ pub fn write_request(
     changes: &[Change<'_>],
     out: &mut Vec<u8>,
 ) -> Result<Encoder, Malformed> {
-    let changes = Changes::of(changes)?;
+    let changes = Changes::of(changes);
     let (method, own_target) = head.asked_for();
     let target = match target {
         Some(target) => origin_form(method, target.as_bytes())?,
@@ -139,8 +121,8 @@ pub fn write_response(
     to: ReplyTo,
     changes: &[Change<'_>],
     out: &mut Vec<u8>,
-) -> Result<Encoder, Malformed> {
-    let changes = Changes::of(changes)?;
+) -> Encoder {
+    let changes = Changes::of(changes);
     status_line(head, out);
     let no_length = head.status() == 204 || head.status() < 200;
     copy_lines(&head.block, out, |field, name| {
@@ -152,13 +134,13 @@ pub fn write_response(
     let encoder = response_encoder(head, to);
     if head.status() == 101 {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
-        return Ok(encoder);
+        return encoder;
     }
     if head.status() >= 200 {
         frame_response(head, encoder, to, out);
     }
     out.extend_from_slice(b"\r\n");
-    Ok(encoder)
+    encoder
 }
 
 fn frame_response(head: &ResponseHead, encoder: Encoder, to: ReplyTo, out: &mut Vec<u8>) {
@@ -198,7 +180,7 @@ fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Changes that can be written, and what tells most lines from those that they drop.
+/// Changes, and what tells most lines from those that they drop.
 struct Changes<'a> {
     all: &'a [Change<'a>],
     /// Where those begin that may replace what the gateway itself writes.
@@ -208,22 +190,23 @@ struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    fn of(all: &'a [Change<'a>]) -> Result<Self, Malformed> {
+    fn of(all: &'a [Change<'a>]) -> Self {
         let (mut filters, mut letters) = (0, 0);
         for (at, change) in all.iter().enumerate() {
-            change.check()?;
-            letters |= letter(change.name().as_bytes());
-            if matches!(change, Change::Own(..)) {
+            letters |= letter(change.name());
+            if let Change::Own(name, value) = change {
+                debug_assert!(grammar::is_text(value));
+                debug_assert!(Kind::of(change.name()) == Kind::Plain, "{name} is not ours to set");
                 filters = at + 1;
             }
         }
-        Ok(Self { all, filters, letters })
+        Self { all, filters, letters }
     }
 
     /// The last `Set` of `host`, checked like a client's.
     fn host(&self) -> Result<Option<&'a [u8]>, Malformed> {
         let host = self.all.iter().rev().find_map(|change| match change {
-            Change::Set(name, value) if name.eq_ignore_ascii_case("host") => Some(*value),
+            Change::Set(name, value) if **name == HOST => Some(value.as_bytes()),
             _ => None,
         });
         if let Some(host) = host {
@@ -241,17 +224,16 @@ impl<'a> Changes<'a> {
 
     fn append(&self, out: &mut Vec<u8>) {
         for (at, change) in self.all.iter().enumerate() {
+            let name = change.name();
             match change {
                 // No two of these have the same name.
-                Change::Own(name, value) if !self.is_replaced(name, self.filters) => {
-                    line(name.as_bytes(), value, out);
+                Change::Own(_, value) if !self.is_replaced(name, self.filters) => {
+                    line(name, value, out);
                 }
-                Change::Add(name, value) | Change::Set(name, value)
-                    if !(self.is_replaced(name, at + 1)
-                        || change.is_void()
-                        || name.eq_ignore_ascii_case("host")) =>
+                Change::Add(of, value) | Change::Set(of, value)
+                    if !(self.is_replaced(name, at + 1) || change.is_void() || **of == HOST) =>
                 {
-                    line(name.as_bytes(), grammar::trim(value), out);
+                    line(name, grammar::trim(value.as_bytes()), out);
                 }
                 _ => {}
             }
@@ -259,9 +241,9 @@ impl<'a> Changes<'a> {
     }
 
     /// Whether one of the changes from there on drops such a line.
-    fn is_replaced(&self, name: &str, from: usize) -> bool {
+    fn is_replaced(&self, name: &[u8], from: usize) -> bool {
         let later = self.all.get(from..).unwrap_or_default();
-        later.iter().any(|next| next.drops(name.as_bytes()))
+        later.iter().any(|next| next.drops(name))
     }
 }
 

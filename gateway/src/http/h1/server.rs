@@ -43,7 +43,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ServerConn<R, W> {
         changes: &[Change<'_>],
         body: &[u8],
     ) -> Result<(), WriteError> {
-        self.writer.start_response(head, to, changes)?;
+        self.writer.start_response(head, to, changes);
         self.writer.write_data(body).await?;
         self.writer.finish(None).await
     }

@@ -68,22 +68,20 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         target: Option<&str>,
         changes: &[Change<'_>],
     ) -> Result<(), WriteError> {
-        self.encoder = self.gather(|out| edit::write_request(head, target, changes, out))?;
+        let buffer = self.output.buffer();
+        let before = buffer.len();
+        let written = edit::write_request(head, target, changes, buffer);
+        // All of a head or nothing.
+        self.encoder = written.inspect_err(|_| buffer.truncate(before))?;
         self.open = true;
         Ok(())
     }
 
     /// Gathers the head of the final answer (or of a 101).
-    pub fn start_response(
-        &mut self,
-        head: &ResponseHead,
-        to: ReplyTo,
-        changes: &[Change<'_>],
-    ) -> Result<(), WriteError> {
-        self.encoder = self.gather(|out| edit::write_response(head, to, changes, out))?;
+    pub fn start_response(&mut self, head: &ResponseHead, to: ReplyTo, changes: &[Change<'_>]) {
+        self.encoder = edit::write_response(head, to, changes, self.output.buffer());
         self.keep_alive = to.keep_alive && self.encoder != Encoder::UntilClose;
         self.open = true;
-        Ok(())
     }
 
     /// Writes an interim answer at once; a client of 1.0 does not get it.
@@ -91,7 +89,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         if to.version == Version::Http10 {
             return Ok(());
         }
-        self.gather(|out| edit::write_response(head, to, &[], out))?;
+        edit::write_response(head, to, &[], self.output.buffer());
         self.flush().await
     }
 
@@ -157,20 +155,6 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     /// The stream; what is gathered and not flushed is lost.
     pub fn into_io(self) -> W {
         self.output.into_io()
-    }
-
-    /// Gathers all of a head or nothing.
-    fn gather(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<Encoder, Malformed>,
-    ) -> Result<Encoder, Malformed> {
-        let buffer = self.output.buffer();
-        let before = buffer.len();
-        let result = write(buffer);
-        if result.is_err() {
-            buffer.truncate(before);
-        }
-        result
     }
 
     async fn write_straight(&mut self, mut data: &[u8]) -> Result<(), WriteError> {

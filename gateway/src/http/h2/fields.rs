@@ -39,9 +39,9 @@ pub(crate) fn request(
     let mut host = head.host();
     for change in changes {
         if let Change::Set(name, value) = change
-            && name.eq_ignore_ascii_case("host")
+            && **name == http::header::HOST
         {
-            host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
+            host = value.to_str().map_err(|_| Malformed::Host)?;
         }
     }
     headers.remove(http::header::HOST);
@@ -98,25 +98,28 @@ fn apply<'a>(
     headers: &mut HeaderMap,
 ) -> Result<(), Malformed> {
     for (name, value) in fields {
-        append(headers, name, value)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed::FieldName)?;
+        append(headers, name, self::value(value)?)?;
     }
     for change in changes {
         match change {
-            Change::Add(name, value) => append(headers, name, value)?,
-            Change::Remove(name) => {
-                headers.remove(*name);
-            }
-            Change::Set(name, value) | Change::Own(name, value) => {
-                headers.remove(*name);
-                append(headers, name, value)?;
-            }
+            Change::Add(name, value) => append(headers, (*name).clone(), (*value).clone())?,
+            Change::Remove(name) => drop(headers.remove(*name)),
+            Change::Set(name, value) => set(headers, (*name).clone(), (*value).clone())?,
+            Change::Own(name, value) => set(headers, (*name).clone(), self::value(value)?)?,
         }
     }
     Ok(())
 }
 
-fn append(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), Malformed> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed::FieldName)?;
-    let value = HeaderValue::from_bytes(value).map_err(|_| Malformed::FieldValue)?;
-    headers.try_append(name, value).map(|_| ()).map_err(|_| Malformed::TooManyFields)
+fn value(bytes: &[u8]) -> Result<HeaderValue, Malformed> {
+    HeaderValue::from_bytes(bytes).map_err(|_| Malformed::FieldValue)
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Malformed> {
+    headers.try_append(name, value).map(drop).map_err(|_| Malformed::TooManyFields)
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Malformed> {
+    headers.try_insert(name, value).map(drop).map_err(|_| Malformed::TooManyFields)
 }

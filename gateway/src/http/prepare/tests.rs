@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use config::model::Name;
 use config::table::{Port, PortOwner};
+use http::HeaderValue;
 
 use super::super::h1::{RequestBuilder, edit};
 use super::*;
@@ -66,9 +67,10 @@ fn values<'a>(lines: &'a [String], name: &str) -> Vec<&'a str> {
 
 fn change(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Arc<HeaderChange> {
     let pairs = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(name, value)| ((*name).into(), value.as_bytes().into())).collect()
+        let read = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        pairs.iter().map(read).collect()
     };
-    let remove = remove.iter().map(|name| (*name).into()).collect();
+    let remove = remove.iter().map(|name| name.parse().unwrap()).collect();
     Arc::new(HeaderChange { set: pairs(set), add: pairs(add), remove })
 }
 
@@ -168,8 +170,10 @@ fn answers_are_changed_by_the_rule_and_then_by_its_backend() {
         Filter::RequestHeaders(change(&[("x-a", "never")], &[], &[])),
         Filter::ResponseHeaders(change(&[("x-a", "backend")], &[], &["x-b"])),
     ];
+    let name = HeaderName::from_static("x-a");
+    let [first, second] = ["rule", "backend"].map(HeaderValue::from_static);
     assert_eq!(
         response_changes(&rule, &backend),
-        [Change::Set("x-a", b"rule"), Change::Set("x-a", b"backend"), Change::Remove("x-b")]
+        [Change::Set(&name, &first), Change::Set(&name, &second), Change::Remove("x-b")]
     );
 }

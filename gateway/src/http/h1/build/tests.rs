@@ -159,7 +159,7 @@ fn an_answer_over_http2_gets_the_framing_it_needs() {
     assert_eq!(head.body(), Body::None);
     let mut out = Vec::new();
     let to = ReplyTo { version: Version::Http11, head: false, keep_alive: true };
-    edit::write_response(&head, to, &[], &mut out).unwrap();
+    edit::write_response(&head, to, &[], &mut out);
     assert_eq!(out, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let promised = [("content-length", b"5".as_slice())];
     assert!(ResponseHead::of_fields(200, promised, asked, true).is_err());

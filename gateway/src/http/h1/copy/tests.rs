@@ -50,7 +50,7 @@ async fn forward(world: &mut World, request: &[u8]) -> (RequestHead, String) {
 async fn answer(world: &mut World, head: &RequestHead, answer: &[u8]) -> String {
     world.upstream.write_all(answer).await.unwrap();
     let response = world.client.read_head().await.unwrap();
-    world.server.writer.start_response(&response, head.reply_to(), &[]).unwrap();
+    world.server.writer.start_response(&response, head.reply_to(), &[]);
     copy_body(&mut world.client.reader, &mut world.server.writer).await.unwrap();
     received(&mut world.user).await
 }
@@ -96,7 +96,7 @@ async fn an_answer_that_ends_with_its_connection_leaves_in_chunks() {
     world.upstream.write_all(b"HTTP/1.0 200 OK\r\n\r\nall").await.unwrap();
     world.upstream.shutdown().await.unwrap();
     let response = world.client.read_head().await.unwrap();
-    world.server.writer.start_response(&response, head.reply_to(), &[]).unwrap();
+    world.server.writer.start_response(&response, head.reply_to(), &[]);
     copy_body(&mut world.client.reader, &mut world.server.writer).await.unwrap();
     let mut got = received(&mut world.user).await;
     if !got.ends_with("0\r\n\r\n") {
@@ -242,7 +242,7 @@ async fn an_upgrade_passes_and_its_bytes_wait_for_the_switch() {
     world.upstream.write_all(switch).await.unwrap();
     let response = world.client.read_head().await.unwrap();
     assert_eq!((response.status(), response.is_interim()), (101, false));
-    world.server.writer.start_response(&response, head.reply_to(), &[]).unwrap();
+    world.server.writer.start_response(&response, head.reply_to(), &[]);
     world.server.writer.flush().await.unwrap();
     let got = received(&mut world.user).await;
     assert_eq!(
@@ -293,7 +293,7 @@ async fn both_directions_run_at_once() {
         let up = copy_body(&mut server.reader, &mut client.writer);
         let down = async {
             let response = client.reader.read_response(head.asked()).await.unwrap();
-            server.writer.start_response(&response, head.reply_to(), &[]).unwrap();
+            server.writer.start_response(&response, head.reply_to(), &[]);
             copy_body(&mut client.reader, &mut server.writer).await
         };
         let (up, down) = tokio::join!(up, down);

@@ -1,7 +1,8 @@
-//! Who counts as fast.
+//! Who counts as fast, and that a head leaves whole or not at all.
 
 use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
+use super::super::build::RequestBuilder;
 use super::*;
 
 const PIECE: usize = 64 * 1024;
@@ -39,4 +40,20 @@ async fn a_peer_is_fast_once_much_has_flowed_without_a_long_wait() {
     assert!(writer.is_fast());
     write(&mut writer, &mut peer, 2 * limits::FAST_WAIT).await;
     assert!(!writer.is_fast(), "it was slow once");
+}
+
+#[tokio::test]
+async fn of_a_head_that_is_refused_nothing_leaves() {
+    let (ours, mut theirs) = duplex(4096);
+    let mut writer = Writer::new(ours, Waits::default());
+    let head = RequestBuilder::new("GET", "/", "h").unwrap().finish(true).unwrap();
+    let (name, broken) = (http::header::HOST, http::HeaderValue::from_static("a/b"));
+    let refused = writer.start_request(&head, None, &[Change::Set(&name, &broken)]);
+    assert!(matches!(refused, Err(WriteError::Malformed(_))));
+    writer.start_request(&head, None, &[]).unwrap();
+    writer.finish(None).await.unwrap();
+    drop(writer);
+    let mut got = String::new();
+    theirs.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got, "GET / HTTP/1.1\r\nhost: h\r\n\r\n");
 }
