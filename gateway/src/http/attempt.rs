@@ -193,7 +193,7 @@ impl Over<'_> {
         let sessions = self.request.call.worker.http2();
         let session = match sessions.get(reach, self.attempt.snapshot, self.now) {
             Some(session) => session,
-            None => self.open_session(prepared).await?,
+            None => Box::pin(self.open_session(prepared)).await?,
         };
         let ended = head.body() == Body::None;
         let sent = session.request(head, changes, ended).await;

@@ -181,7 +181,8 @@ where
             if progress.status().is_some() || failure == Failure::ClientGone {
                 return Served::BreakOff;
             }
-            respond(sides, failure, ids, record).await
+            // What few requests need makes none larger.
+            Box::pin(respond(sides, failure, ids, record)).await
         }
     }
 }

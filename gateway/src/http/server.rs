@@ -125,23 +125,32 @@ where
     .await;
 }
 
-async fn serve_stream(common: Arc<Common>, stream: h2::server::Incoming) {
+/// Serves one request of an HTTP/2 connection, in a task of its own.
+fn serve_stream(
+    common: Arc<Common>,
+    stream: h2::server::Incoming,
+) -> impl Future<Output = ()> + Send {
     let began = Instant::now();
-    let Common { proxy, call, origin, leave } = &*common;
-    let h2::server::Incoming { request, ended, mut body, mut responder } = stream;
-    let head = match h2::fields::request_head(&request, ended) {
-        Ok(head) => head,
-        Err(malformed) => {
-            proxy.metrics.malformed(malformed.label());
-            responder.reset(Reason::PROTOCOL_ERROR);
-            return;
+    let h2::server::Incoming { request, ended, mut body, mut responder, active } = stream;
+    let head = h2::fields::request_head(&request, ended);
+    drop(request);
+    // Not an `async fn`, which would hold each of its arguments twice.
+    async move {
+        let Common { proxy, call, origin, leave } = &*common;
+        let head = match &head {
+            Ok(head) => head,
+            Err(malformed) => {
+                proxy.metrics.malformed(malformed.label());
+                return responder.reset(Reason::PROTOCOL_ERROR);
+            }
+        };
+        let request = Request { call, origin, head, leaving: false, began };
+        let sides = Sides { body: &mut body, answer: &mut responder };
+        match serve(proxy, request, sides).await {
+            Served::KeepAlive => {}
+            Served::Close => leave.notify_one(),
+            Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),
         }
-    };
-    let request = Request { call, origin, head: &head, leaving: false, began };
-    let sides = Sides { body: &mut body, answer: &mut responder };
-    match serve(proxy, request, sides).await {
-        Served::KeepAlive => {}
-        Served::Close => leave.notify_one(),
-        Served::BreakOff | Served::Switched(_) => responder.reset(Reason::INTERNAL_ERROR),
+        drop(active);
     }
 }

@@ -1,7 +1,7 @@
 //! One timer for all the waits of a connection's direction, one after the other.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -9,6 +9,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 #[cfg(test)]
 mod tests;
+
+/// What is waited for: polled until it is ready.
+pub(crate) trait Work<T>: FnMut(&mut Context<'_>) -> Poll<T> {}
+
+impl<T, F: FnMut(&mut Context<'_>) -> Poll<T>> Work<T> for F {}
 
 /// Rings when a wait has lasted too long.
 ///
@@ -29,35 +34,34 @@ impl Alarm {
     }
 
     /// Works for at most `wait`. `None`: that was too short.
-    pub(crate) async fn within<T>(
+    pub(crate) fn within<T>(
         &mut self,
         wait: Duration,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
+        work: impl Work<T>,
+    ) -> impl Future<Output = Option<T>> {
         let mut by = None;
-        self.run(work, || *by.get_or_insert_with(|| Instant::now() + wait)).await
+        self.run(work, move || *by.get_or_insert_with(|| Instant::now() + wait))
     }
 
     /// Works until `by` at most. `None`: that was too early.
-    pub(crate) async fn until<T>(
+    pub(crate) fn until<T>(
         &mut self,
         by: Instant,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
-        self.run(work, || by).await
+        work: impl Work<T>,
+    ) -> impl Future<Output = Option<T>> {
+        self.run(work, move || by)
     }
 
-    async fn run<T>(
+    /// No `async fn`, as each would hold a copy of the work, and requests consist of such waits.
+    fn run<T>(
         &mut self,
-        work: impl Future<Output = T>,
+        mut work: impl Work<T>,
         mut by: impl FnMut() -> Instant,
-    ) -> Option<T> {
-        let mut work = pin!(work);
-        poll_fn(|cx| match work.as_mut().poll(cx) {
+    ) -> impl Future<Output = Option<T>> {
+        poll_fn(move |cx| match work(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending => self.poll_passed(cx, by()).map(|()| None),
         })
-        .await
     }
 
     /// Whether `by` has passed; if not, the task is woken by then.

@@ -3,7 +3,7 @@ use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
@@ -131,19 +131,18 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Err(ReadError::Unread);
         }
         if self.input.bytes().is_empty() {
-            match self.alarm.within(self.waits.idle, fill(&mut self.input)).await {
+            let fill = |cx: &mut Context<'_>| self.input.poll_fill(cx);
+            match self.alarm.within(self.waits.idle, fill).await {
                 None | Some(Ok(0)) => return Ok(None),
                 Some(filled) => filled?,
             };
         }
-        // Pinned here, as each call that it is handed through would keep a copy of its own.
-        let scanned = self
-            .alarm
-            .within(self.waits.head, pin!(scan(&mut self.scanner, &mut self.input)))
-            .await;
+        let scan = |cx: &mut Context<'_>| poll_scan(&mut self.scanner, &mut self.input, cx);
+        let scanned = self.alarm.within(self.waits.head, scan).await;
         let scanned = scanned.ok_or(ReadError::TimedOut)??;
-        let head = RequestHead::judge(self.input.bytes(), scanned.0)?;
-        self.begin(scanned.1, head.body());
+        let end = scanned.end;
+        let head = RequestHead::judge(self.input.bytes(), scanned)?;
+        self.begin(end, head.body());
         Ok(Some(head))
     }
 
@@ -163,8 +162,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Err(ReadError::Unread);
         }
         loop {
-            let scanned =
-                self.alarm.until(by, pin!(scan(&mut self.scanner, &mut self.input))).await;
+            let scan = |cx: &mut Context<'_>| poll_scan(&mut self.scanner, &mut self.input, cx);
+            let scanned = self.alarm.until(by, scan).await;
             let scanned = match scanned.ok_or(ReadError::TimedOut)? {
                 Err(ReadError::Truncated | ReadError::Io(_))
                     if self.input.bytes().is_empty() && self.interim == 0 =>
@@ -173,8 +172,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
                 scanned => scanned?,
             };
-            let head = ResponseHead::judge(self.input.bytes(), scanned.0, asked)?;
-            self.begin(scanned.1, head.body());
+            let end = scanned.end;
+            let head = ResponseHead::judge(self.input.bytes(), scanned, asked)?;
+            self.begin(end, head.body());
             if !head.is_interim() {
                 self.interim = 0;
                 return Ok(head);
@@ -235,7 +235,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
             }
         };
-        Alarm::new().within(limits::DRAIN, drained).await.unwrap_or(false)
+        let mut drained = pin!(drained);
+        let drain = |cx: &mut Context<'_>| drained.as_mut().poll(cx);
+        Alarm::new().within(limits::DRAIN, drain).await.unwrap_or(false)
     }
 
     /// Waits, without end, until a peer whose message is read stirs. May be dropped.
@@ -244,7 +246,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if !self.input.bytes().is_empty() {
             return Stir::Sent;
         }
-        match fill(&mut self.input).await {
+        match poll_fn(|cx| self.input.poll_fill(cx)).await {
             Ok(0) => Stir::Ended,
             Ok(_) => Stir::Sent,
             Err(_) => Stir::Broken,
@@ -270,7 +272,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let mut left = limits::LINGER_BYTES;
         loop {
             self.input.take(usize::MAX);
-            match fill(&mut self.input).await {
+            match poll_fn(|cx| self.input.poll_fill(cx)).await {
                 Ok(count) if count > 0 && count <= left => left -= count,
                 _ => return,
             }
@@ -281,8 +283,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     async fn next_range(&mut self) -> Result<Option<Range<usize>>, ReadError> {
         while !self.has_buffered() {
             let (input, much) = (&mut self.input, self.much);
-            let fill =
-                poll_fn(|cx| if much { input.poll_fill_much(cx) } else { input.poll_fill(cx) });
+            let fill = |cx: &mut Context<'_>| {
+                if much { input.poll_fill_much(cx) } else { input.poll_fill(cx) }
+            };
             let filled = self.alarm.within(self.waits.body, fill).await;
             if filled.ok_or(ReadError::TimedOut)?? == 0 && !self.decoder.close() {
                 return Err(ReadError::Truncated);
@@ -321,29 +324,25 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 }
 
-/// Reads until the head is complete; also tells where it ends.
-async fn scan<R: AsyncRead + Unpin>(
+/// Reads until the head is complete.
+fn poll_scan<R: AsyncRead + Unpin>(
     scanner: &mut Scanner,
     input: &mut Input<R>,
-) -> Result<(Scanned, usize), ReadError> {
+    cx: &mut Context<'_>,
+) -> Poll<Result<Scanned, ReadError>> {
+    let mut more = !input.bytes().is_empty();
     loop {
-        if let Some(scanned) = scanner.scan(input.bytes())? {
-            let end = scanned.end;
-            return Ok((scanned, end));
+        if more && let Some(scanned) = scanner.scan(input.bytes())? {
+            return Poll::Ready(Ok(scanned));
         }
         if input.is_full() {
-            return Err(Malformed::HeadTooLarge.into());
+            return Poll::Ready(Err(Malformed::HeadTooLarge.into()));
         }
-        if fill(input).await? == 0 {
-            return Err(ReadError::Truncated);
+        if ready!(input.poll_fill(cx))? == 0 {
+            return Poll::Ready(Err(ReadError::Truncated));
         }
+        more = true;
     }
-}
-
-async fn fill<R: AsyncRead + Unpin>(input: &mut Input<R>) -> Result<usize, ReadError> {
-    poll_fn(|cx: &mut Context<'_>| -> Poll<io::Result<usize>> { input.poll_fill(cx) })
-        .await
-        .map_err(ReadError::Io)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Writes messages to one direction of a connection.
-use std::future::poll_fn;
 use std::io;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -122,8 +122,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// Writes what is gathered.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
-        let flushed = poll_fn(|cx| self.output.poll_flush(cx));
-        in_time(self.alarm.within(self.wait, flushed).await)
+        let flush = |cx: &mut Context<'_>| self.output.poll_flush(cx);
+        in_time(self.alarm.within(self.wait, flush).await)
     }
 
     /// Ends the body and writes what is gathered. Trailers go where the framing has room for them.
@@ -148,8 +148,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Says to the peer that nothing more comes.
     pub async fn shutdown(&mut self) -> Result<(), WriteError> {
         self.flush().await?;
-        let ended = poll_fn(|cx| self.output.poll_shutdown(cx));
-        in_time(self.alarm.within(self.wait, ended).await)
+        let end = |cx: &mut Context<'_>| self.output.poll_shutdown(cx);
+        in_time(self.alarm.within(self.wait, end).await)
     }
 
     /// The stream; what is gathered and not flushed is lost.
@@ -160,14 +160,14 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     async fn write_straight(&mut self, mut data: &[u8]) -> Result<(), WriteError> {
         while !data.is_empty() {
             let mut since = None;
-            let written = poll_fn(|cx| {
+            let write = |cx: &mut Context<'_>| {
                 let polled = self.output.poll_write(cx, data);
                 if polled.is_pending() {
                     since.get_or_insert_with(Instant::now);
                 }
                 polled
-            });
-            let count = in_time(self.alarm.within(self.wait, written).await)?;
+            };
+            let count = in_time(self.alarm.within(self.wait, write).await)?;
             if since.is_some_and(|since: Instant| since.elapsed() > limits::FAST_WAIT) {
                 self.flowed = 0;
             }

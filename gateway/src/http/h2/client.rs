@@ -1,8 +1,7 @@
 //! The client side: one HTTP/2 connection to an endpoint, shared by many requests.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -154,7 +153,7 @@ impl Source for Answer {
 impl AnswerSource for Answer {
     async fn head(&mut self, asked: Asked, by: Instant) -> Result<ResponseHead, ReadError> {
         let Some(response) = &mut self.response else { return Err(ReadError::Unread) };
-        let next = poll_fn(|cx| match response.poll_informational(cx) {
+        let next = |cx: &mut Context<'_>| match response.poll_informational(cx) {
             Poll::Ready(Some(interim)) => Poll::Ready(interim.map(|head| (head, None))),
             Poll::Ready(None) | Poll::Pending => {
                 std::pin::Pin::new(&mut *response).poll(cx).map_ok(|answer| {
@@ -162,7 +161,7 @@ impl AnswerSource for Answer {
                     (http::Response::from_parts(parts, ()), Some(body))
                 })
             }
-        });
+        };
         let next = self.alarm.until(by.into(), next).await.ok_or(ReadError::TimedOut)?;
         let (head, body) = next.map_err(head_error)?;
         let ended = body.as_ref().is_none_or(RecvStream::is_end_stream);
@@ -194,7 +193,7 @@ fn is_farewell(error: &h2::Error) -> bool {
 
 impl Shareable for Session {
     fn is_open(&self) -> bool {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
         !matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Incoming {
     pub(crate) body: StreamReader,
     /// The way back.
     pub(crate) responder: Responder,
+    /// Held as long as the request is under way: without any, the connection idles.
+    pub(crate) active: Active,
 }
 
 /// Serves a connection until it ends: each request in a task of its own.
@@ -83,12 +85,7 @@ pub(crate) async fn serve<IO, F>(
             }
         };
         let Some(Ok((request, respond))) = accepted else { return };
-        let guard = Active::enter(&active);
-        let work = handle(incoming(request, respond, waits));
-        tokio::spawn(async move {
-            work.await;
-            drop(guard);
-        });
+        tokio::spawn(handle(incoming(request, respond, waits, Active::enter(&active))));
     }
 }
 
@@ -96,6 +93,7 @@ fn incoming(
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
     waits: Waits,
+    active: Active,
 ) -> Incoming {
     let (request, body) = request.into_parts();
     let ended = body.is_end_stream();
@@ -104,6 +102,7 @@ fn incoming(
         ended,
         body: StreamReader::new(Some(body), waits),
         responder: Responder { respond, writer: None, waits },
+        active,
     }
 }
 
@@ -117,7 +116,8 @@ async fn idle(active: &AtomicUsize, wait: Duration) {
     }
 }
 
-struct Active(Arc<AtomicUsize>);
+/// One request under way.
+pub(crate) struct Active(Arc<AtomicUsize>);
 
 impl Active {
     fn enter(count: &Arc<AtomicUsize>) -> Self {

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,14 +38,16 @@ impl StreamReader {
             let _released = body.flow_control().release_capacity(self.lent.len());
             self.lent = Bytes::new();
         }
-        match self.alarm.within(self.wait, body.data()).await.ok_or(ReadError::TimedOut)? {
+        let data = |cx: &mut Context<'_>| body.poll_data(cx);
+        match self.alarm.within(self.wait, data).await.ok_or(ReadError::TimedOut)? {
             Some(Ok(data)) => {
                 self.lent = data;
                 Ok(BodyEvent::Data(&self.lent))
             }
             Some(Err(error)) => Err(read_error(error)),
             None => {
-                let trailers = self.alarm.within(self.wait, body.trailers()).await;
+                let trailers = |cx: &mut Context<'_>| body.poll_trailers(cx);
+                let trailers = self.alarm.within(self.wait, trailers).await;
                 let trailers = trailers.ok_or(ReadError::TimedOut)?.map_err(read_error)?;
                 self.done = true;
                 let block = trailers.map(|map| Block::trailers(fields::pairs(&map)));
@@ -87,7 +89,7 @@ impl StreamWriter {
         let mut left = data;
         while !left.is_empty() {
             self.stream.reserve_capacity(left.len());
-            let capacity = poll_fn(|cx| self.stream.poll_capacity(cx));
+            let capacity = |cx: &mut Context<'_>| self.stream.poll_capacity(cx);
             let granted = match self.alarm.within(self.wait, capacity).await {
                 None => return Err(WriteError::TimedOut),
                 Some(None) => return Err(WriteError::Io(io::ErrorKind::BrokenPipe.into())),

@@ -1,4 +1,4 @@
-use std::future::{pending, ready};
+use std::pin::pin;
 
 use tokio::time::{advance, sleep};
 
@@ -7,16 +7,22 @@ use super::*;
 const SHORT: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_mins(1);
 
+fn never(_cx: &mut Context<'_>) -> Poll<()> {
+    Poll::Pending
+}
+
+/// Sleeps for `how_long`, while the alarm is set for `wait`.
+async fn sleeps(alarm: &mut Alarm, wait: Duration, how_long: Duration) -> Option<()> {
+    let mut sleep = pin!(sleep(how_long));
+    alarm.within(wait, |cx| sleep.as_mut().poll(cx)).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn work_that_is_done_in_time_gives_its_result() {
     let mut alarm = Alarm::new();
-    assert_eq!(alarm.within(SHORT, ready(7)).await, Some(7));
+    assert_eq!(alarm.within(SHORT, |_cx| Poll::Ready(7)).await, Some(7));
     assert!(alarm.timer.is_none(), "nothing had to wait");
-    let late = async {
-        sleep(SHORT / 2).await;
-        8
-    };
-    assert_eq!(alarm.within(SHORT, late).await, Some(8));
+    assert_eq!(sleeps(&mut alarm, SHORT, SHORT / 2).await, Some(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -24,7 +30,7 @@ async fn each_wait_has_its_own_time_whatever_the_timer_is_set_for() {
     let mut alarm = Alarm::new();
     for wait in [SHORT, LONG, SHORT, SHORT] {
         let began = Instant::now();
-        assert_eq!(alarm.within(wait, pending::<()>()).await, None);
+        assert_eq!(alarm.within(wait, never).await, None);
         let took = began.elapsed();
         assert!(took >= wait && took < wait + Duration::from_millis(5), "{wait:?} took {took:?}");
     }
@@ -35,16 +41,16 @@ async fn a_wait_after_one_that_ended_early_is_not_cut_short() {
     let mut alarm = Alarm::new();
     for _ in 0..10 {
         // Leaves the timer set for a moment in the midst of the next wait.
-        assert_eq!(alarm.within(SHORT, sleep(SHORT * 3 / 4)).await, Some(()));
+        assert_eq!(sleeps(&mut alarm, SHORT, SHORT * 3 / 4).await, Some(()));
     }
     advance(LONG).await;
-    assert_eq!(alarm.within(SHORT, sleep(SHORT * 3 / 4)).await, Some(()));
+    assert_eq!(sleeps(&mut alarm, SHORT, SHORT * 3 / 4).await, Some(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_alarm_that_another_task_goes_on_with_wakes_that_task() {
     let mut alarm = Alarm::new();
-    assert_eq!(alarm.within(LONG, sleep(SHORT)).await, Some(()));
-    let elsewhere = tokio::spawn(async move { alarm.within(LONG, pending::<()>()).await });
+    assert_eq!(sleeps(&mut alarm, LONG, SHORT).await, Some(()));
+    let elsewhere = tokio::spawn(async move { alarm.within(LONG, never).await });
     assert_eq!(elsewhere.await.unwrap(), None);
 }
