@@ -150,6 +150,31 @@ async fn a_grpc_stream_crosses_the_link_in_both_directions() {
     west.end().await;
 }
 
+/// What one connection of a client may send ahead is less than all of these together.
+#[tokio::test]
+async fn calls_that_wait_for_their_answers_hold_nothing_of_the_window() {
+    const CALLS: usize = 40;
+    let message = Bytes::from(vec![b'm'; 48 * 1024]);
+    let endpoint = Endpoint::start().await;
+    let (cluster, address) = front(H2C, &endpoint).await;
+    let client = Client::start(connect(address).await.io).await;
+    let mut waiting = Vec::new();
+    let mut requests = None;
+    for number in 0..CALLS {
+        let call = request("POST", "/watch").body(()).expect("sound");
+        let (answer, mut up) = client.request(call, false).await;
+        up.send_data(message.clone(), true).expect("an open stream");
+        if requests.is_none() {
+            requests = Some(serve(endpoint.accept().await.io));
+        }
+        let (sent, respond) = next(requests.as_mut().expect("a connection")).await;
+        let (bytes, after) = body(sent.into_body()).await.expect("whole");
+        assert_eq!((bytes.len(), after), (message.len(), None), "call {number}");
+        waiting.push((answer, up, respond));
+    }
+    cluster.end().await;
+}
+
 #[tokio::test]
 async fn a_stream_that_the_client_cancels_is_broken_off_at_the_endpoint() {
     let endpoint = Endpoint::start().await;

@@ -125,26 +125,30 @@ async fn send<B: Source, Q: Sink>(body: &mut B, server: &mut Q, progress: &Progr
         if !body.has_buffered() && server.flush().await.is_err() {
             return Failure::RequestNotTaken;
         }
-        match body.next().await {
+        let ended = match body.next().await {
             Ok(BodyEvent::Data(data)) => {
                 add(&progress.sent, data.len());
                 if server.data(data).await.is_err() {
                     return Failure::RequestNotTaken;
                 }
                 body.allow_much(server.is_fast());
+                continue;
             }
-            Ok(BodyEvent::End(trailers)) => {
-                if server.finish(some(&trailers)).await.is_err() {
-                    return Failure::RequestNotTaken;
-                }
-                progress.request_done.store(true, Relaxed);
-                body.gone().await;
-                return Failure::ClientGone;
+            Ok(BodyEvent::Last(data)) => {
+                add(&progress.sent, data.len());
+                server.last(data).await
             }
+            Ok(BodyEvent::End(trailers)) => server.finish(some(&trailers)).await,
             Err(ReadError::Malformed(malformed)) => return Failure::RequestMalformed(malformed),
             Err(ReadError::TimedOut) => return Failure::RequestTooSlow,
             Err(_) => return Failure::ClientGone,
+        };
+        if ended.is_err() {
+            return Failure::RequestNotTaken;
         }
+        progress.request_done.store(true, Relaxed);
+        body.gone().await;
+        return Failure::ClientGone;
     }
 }
 
@@ -210,6 +214,10 @@ async fn copy_answer<S: AnswerSource, A: AnswerSink>(
                 add(&progress.received, data.len());
                 client.data(data).await.map_err(|_| Failure::ClientGone)?;
                 server.allow_much(client.is_fast());
+            }
+            Ok(BodyEvent::Last(data)) => {
+                add(&progress.received, data.len());
+                return client.last(data).await.map_err(|_| Failure::ClientGone);
             }
             Ok(BodyEvent::End(trailers)) => {
                 return client.finish(some(&trailers)).await.map_err(|_| Failure::ClientGone);

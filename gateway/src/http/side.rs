@@ -28,6 +28,13 @@ pub(crate) trait Source: Send {
 pub(crate) trait Sink: Send {
     /// Takes a piece, or gathers it if it is small.
     fn data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), WriteError>> + Send;
+    /// Takes the last piece, and ends the message.
+    fn last(&mut self, data: &[u8]) -> impl Future<Output = Result<(), WriteError>> + Send {
+        async move {
+            self.data(data).await?;
+            self.finish(None).await
+        }
+    }
     /// Whether large pieces are taken as fast as they come.
     fn is_fast(&self) -> bool {
         false

@@ -14,10 +14,8 @@ mod worker;
 use clap::Parser;
 
 use self::figure::Figure;
-
-/// The allocator of the binary `spanway`: the figures are about what ships.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// In the place of `malloc`, as in the binary `spanway`: the figures are about what ships.
+use mimalloc as _;
 
 /// Prints each figure with its gate and its goal.
 #[derive(Debug, Parser)]

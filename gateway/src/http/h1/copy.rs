@@ -31,6 +31,11 @@ where
                 count += data.len() as u64;
                 to.write_data(data).await.map_err(CopyError::Write)?;
             }
+            BodyEvent::Last(data) => {
+                to.write_data(data).await.map_err(CopyError::Write)?;
+                to.finish(None).await.map_err(CopyError::Write)?;
+                return Ok(count + data.len() as u64);
+            }
             BodyEvent::End(trailers) => {
                 let trailers = Some(&trailers).filter(|block| !block.is_empty());
                 to.finish(trailers).await.map_err(CopyError::Write)?;

@@ -119,6 +119,10 @@ async fn seen_by_us(bytes: &[u8]) -> Vec<Seen> {
         loop {
             match reader.read_body().await {
                 Ok(h1::BodyEvent::Data(data)) => whole.extend_from_slice(data),
+                Ok(h1::BodyEvent::Last(data)) => {
+                    whole.extend_from_slice(data);
+                    break;
+                }
                 Ok(h1::BodyEvent::End(_)) => break,
                 Err(_) => return all,
             }

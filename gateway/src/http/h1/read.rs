@@ -68,6 +68,8 @@ impl ReadError {
 pub enum BodyEvent<'a> {
     /// Some bytes, gone with the next call.
     Data(&'a [u8]),
+    /// The last ones: the body ends with them, without trailers.
+    Last(&'a [u8]),
     /// The end, with the trailers that may be passed on.
     End(Block),
 }
@@ -192,7 +194,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// The next part of the body. May be dropped while it waits, and called again.
     pub async fn read_body(&mut self) -> Result<BodyEvent<'_>, ReadError> {
         Ok(match self.next_range().await? {
-            Some(range) => BodyEvent::Data(self.input.bytes().get(range).unwrap_or_default()),
+            Some(range) => {
+                let data = self.input.bytes().get(range).unwrap_or_default();
+                if self.decoder.is_done() { BodyEvent::Last(data) } else { BodyEvent::Data(data) }
+            }
             None => BodyEvent::End(self.decoder.take_trailers()),
         })
     }
@@ -228,6 +233,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             loop {
                 match self.read_body().await {
                     Ok(BodyEvent::End(_)) => return true,
+                    Ok(BodyEvent::Last(data)) => return data.len() as u64 <= left,
                     Ok(BodyEvent::Data(data)) if data.len() as u64 <= left => {
                         left -= data.len() as u64;
                     }

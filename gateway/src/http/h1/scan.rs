@@ -187,7 +187,7 @@ impl Scanner {
     fn first_line(&mut self, input: &[u8], line: Span) -> Result<(), Malformed> {
         if line.start < line.end {
             self.first = Some(line);
-            self.fields.reserve(limits::USUAL_FIELDS);
+            self.fields = Vec::with_capacity(limits::USUAL_FIELDS);
             return Ok(());
         }
         self.empty += 1;

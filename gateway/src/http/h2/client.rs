@@ -111,6 +111,10 @@ impl Sink for Request {
         self.0.data(data).await
     }
 
+    async fn last(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        self.0.last(data).await
+    }
+
     async fn flush(&mut self) -> Result<(), WriteError> {
         Ok(())
     }

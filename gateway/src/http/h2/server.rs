@@ -157,6 +157,13 @@ impl Sink for Responder {
         }
     }
 
+    async fn last(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        match &mut self.writer {
+            Some(writer) => writer.last(data).await,
+            None => Ok(()),
+        }
+    }
+
     async fn flush(&mut self) -> Result<(), WriteError> {
         Ok(())
     }
@@ -212,6 +219,7 @@ impl Source for StreamReader {
     }
 
     async fn gone(&mut self) {
+        self.let_go();
         // The responder sees it.
         std::future::pending::<()>().await;
     }

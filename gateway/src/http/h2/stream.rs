@@ -33,15 +33,18 @@ impl StreamReader {
         let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
             return Ok(BodyEvent::End(Block::default()));
         };
-        if !self.lent.is_empty() {
-            // An error means that the stream is over, which the next read says better.
-            let _released = body.flow_control().release_capacity(self.lent.len());
-            self.lent = Bytes::new();
-        }
+        let lent = std::mem::take(&mut self.lent);
+        give_back(body, lent.len());
         let data = |cx: &mut Context<'_>| body.poll_data(cx);
         match self.alarm.within(self.wait, data).await.ok_or(ReadError::TimedOut)? {
             Some(Ok(data)) => {
+                self.done = body.is_end_stream();
                 self.lent = data;
+                if self.done {
+                    // There is no next call, and the window of the connection is everybody's.
+                    give_back(body, self.lent.len());
+                    return Ok(BodyEvent::Last(&self.lent));
+                }
                 Ok(BodyEvent::Data(&self.lent))
             }
             Some(Err(error)) => Err(read_error(error)),
@@ -56,6 +59,11 @@ impl StreamReader {
         }
     }
 
+    /// Lets go of what was lent last.
+    pub(crate) fn let_go(&mut self) {
+        self.lent = Bytes::new();
+    }
+
     /// Whether the body has been read to its end.
     pub(crate) const fn is_done(&self) -> bool {
         self.done
@@ -64,6 +72,14 @@ impl StreamReader {
     /// Whether the peer has announced the end of the stream.
     pub(crate) fn has_buffered(&self) -> bool {
         self.done || self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+    }
+}
+
+/// Opens the peer's window again.
+fn give_back(body: &mut RecvStream, bytes: usize) {
+    if bytes > 0 {
+        // An error means that the stream is over, which the next read says better.
+        let _released = body.flow_control().release_capacity(bytes);
     }
 }
 
@@ -83,7 +99,17 @@ impl StreamWriter {
 
     /// Sends a piece as the peer's window opens.
     pub(crate) async fn data(&mut self, data: &[u8]) -> Result<(), WriteError> {
-        if self.ended || data.is_empty() {
+        self.send(data, false).await
+    }
+
+    /// The same, and the stream ends with it: in the same frame.
+    pub(crate) async fn last(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        self.send(data, true).await?;
+        self.finish(None)
+    }
+
+    async fn send(&mut self, data: &[u8], ends: bool) -> Result<(), WriteError> {
+        if self.ended {
             return Ok(());
         }
         let mut left = data;
@@ -97,7 +123,9 @@ impl StreamWriter {
             };
             // Copied no earlier: while the peer is slow the bytes lie where they were read.
             let (piece, rest) = left.split_at(granted.min(left.len()));
-            self.stream.send_data(Bytes::copy_from_slice(piece), false).map_err(write_error)?;
+            self.ended = ends && rest.is_empty();
+            let piece = Bytes::copy_from_slice(piece);
+            self.stream.send_data(piece, self.ended).map_err(write_error)?;
             left = rest;
         }
         Ok(())

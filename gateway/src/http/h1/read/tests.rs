@@ -122,3 +122,16 @@ async fn reading_goes_on_after_a_read_was_dropped() {
     assert!(matches!(reader.read_body().await, Ok(BodyEvent::Data(b"bc"))));
     assert!(matches!(reader.read_body().await, Ok(BodyEvent::End(_))));
 }
+
+#[tokio::test]
+async fn a_body_of_known_length_ends_with_its_last_bytes() {
+    let (mut reader, mut peer) = pair(PATIENT);
+    peer.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na").await.unwrap();
+    reader.read_request().await.unwrap().unwrap();
+    assert!(matches!(reader.read_body().await, Ok(BodyEvent::Data(b"a"))));
+    assert!(!reader.is_done());
+    peer.write_all(b"bcGET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(matches!(reader.read_body().await, Ok(BodyEvent::Last(b"bc"))));
+    assert!(reader.is_done());
+    assert!(reader.read_request().await.unwrap().is_some(), "the next one stands behind it");
+}
