@@ -237,7 +237,7 @@ impl RequestHead {
     }
 
     /// The fields that go on to the next hop, `host` and `expect` included: what a translation to HTTP/2 reads.
-    pub fn end_to_end(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub fn end_to_end(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         end_to_end(&self.block, self.nominates)
     }
 
@@ -381,7 +381,7 @@ impl ResponseHead {
     }
 
     /// The fields that go on to the next hop: what a translation to HTTP/2 reads.
-    pub fn end_to_end(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub fn end_to_end(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         end_to_end(&self.block, self.nominates)
     }
 
@@ -401,14 +401,14 @@ impl ResponseHead {
     }
 }
 
-fn end_to_end(block: &Block, nominates: bool) -> impl Iterator<Item = (&str, &[u8])> {
+fn end_to_end(block: &Block, nominates: bool) -> impl Iterator<Item = (&[u8], &[u8])> {
     block
         .fields
         .iter()
         .filter(move |field| {
             !(field.kind.is_hop() || (nominates && block.nominates(field.name.of(&block.bytes))))
         })
-        .map(|field| (text(field.name.of(&block.bytes)), field.value.of(&block.bytes)))
+        .map(|field| (field.name.of(&block.bytes), field.value.of(&block.bytes)))
 }
 
 /// Splits a request line at its two spaces.

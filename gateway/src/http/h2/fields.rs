@@ -45,12 +45,11 @@ pub(crate) fn request(
         }
     }
     headers.remove(http::header::HOST);
-    let uri = Uri::builder()
-        .scheme("http")
-        .authority(host)
-        .path_and_query(head.target())
-        .build()
-        .map_err(|_| Malformed::Target)?;
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.authority = Some(host.parse().map_err(|_| Malformed::Host)?);
+    parts.path_and_query = Some(head.target().parse().map_err(|_| Malformed::Target)?);
+    let uri = Uri::from_parts(parts).map_err(|_| Malformed::Target)?;
     let method = Method::from_bytes(head.method().as_bytes()).map_err(|_| Malformed::Method)?;
     let mut request = Request::new(());
     *request.method_mut() = method;
@@ -61,8 +60,8 @@ pub(crate) fn request(
 
 /// The authority stands in the pseudo field; an expectation has no meaning behind a gateway that
 /// has read the head.
-fn is_own(name: &str) -> bool {
-    name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("expect")
+fn is_own(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"expect")
 }
 
 /// The answer for a client.
@@ -87,18 +86,19 @@ pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> 
 /// Trailers for the peer.
 pub(crate) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
     let mut headers = HeaderMap::new();
-    apply(block.fields(), &[], &mut headers)?;
+    let fields = block.fields().map(|(name, value)| (name.as_bytes(), value));
+    apply(fields, &[], &mut headers)?;
     Ok(headers)
 }
 
 /// Copies fields, then makes the changes in order, as `write_request` does for HTTP/1.
 fn apply<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     changes: &[Change<'_>],
     headers: &mut HeaderMap,
 ) -> Result<(), Malformed> {
     for (name, value) in fields {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed::FieldName)?;
+        let name = HeaderName::from_bytes(name).map_err(|_| Malformed::FieldName)?;
         append(headers, name, self::value(value)?)?;
     }
     for change in changes {

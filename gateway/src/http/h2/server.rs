@@ -85,7 +85,8 @@ pub(crate) async fn serve<IO, F>(
             }
         };
         let Some(Ok((request, respond))) = accepted else { return };
-        tokio::spawn(handle(incoming(request, respond, waits, Active::enter(&active))));
+        // Boxed, as a task is moved ten times on its way from here to its end.
+        tokio::spawn(Box::pin(handle(incoming(request, respond, waits, Active::enter(&active)))));
     }
 }
 
