@@ -8,6 +8,9 @@ from .verdict import Figure, of_ratios, of_value, percentile, pooled
 # Our p50 and pooled p99 may be this much above those of a peer with a gate.
 LATENCY = 1.25
 OURS = "spanway"
+# Closed loops of each proxy by which the high rate is found; what it is lowered by while it is too much for
+# one of them or for the load, and how often.
+CLOSED_TRIES, LOWER, TRIALS = 3, 0.85, 5
 # Requests a second where nobody judges: as many as a busy machine without optimisation answers.
 SMOKE_RATE = 200
 
@@ -66,13 +69,25 @@ class Contest:
         return [name for name in dict.fromkeys(names) if name in self.proxies]
 
     def find_high(self, part):
-        """Closed loop once for each; the slowest peer with a gate sets the high rate."""
-        carried = {name: self.measure(name).rate for name in self.proxies}
+        """Closed loop for each; the slowest peer with a gate sets the high rate. At a rate that makes a
+        round void nothing is learned: then it is a lower one."""
+        carried = {name: self.carries(name) for name in self.proxies}
         slowest = min(self.gated() or self.proxies, key=carried.get)
-        self.rates["high"] = max(1, int(carried[slowest] * part)) if self.size.judged else SMOKE_RATE
+        high = max(1, int(carried[slowest] * part)) if self.size.judged else SMOKE_RATE
         listed = ", ".join(f"{name} {rate:.0f}" for name, rate in carried.items())
         self.say(f"  {self.name}: closed loop carries {listed} a second; high is {part:.0%} of {slowest}: "
-                 f"{self.rates['high']} a second, low {self.rates.get('low', 'none')}")
+                 f"{high} a second, low {self.rates.get('low', 'none')}")
+        for _ in range(TRIALS if self.size.judged else 0):
+            reasons = self.reasons({("high", name): self.measure(name, high) for name in self.proxies})
+            if not reasons:
+                break
+            high = int(high * LOWER)
+            self.say(f"  {self.name}: too much: {reasons[0]}; high is {high} a second")
+        self.rates["high"] = high
+
+    def carries(self, name):
+        """Requests a second in a closed loop: the middle one of some tries."""
+        return statistics.median(self.measure(name).rate for _ in range(CLOSED_TRIES if self.size.judged else 1))
 
     def order(self, number):
         names = list(self.proxies)
@@ -86,15 +101,19 @@ class Contest:
         if number < self.size.closed:
             for name in self.order(number):
                 results["closed", name] = self.measure(name)
-        busy = 2.0 if self.size.shared else load.BUSY_MAX
-        reasons = [f"{rate} {name}: {why}" for (rate, name), result in results.items()
-                   # Whether answers are right is seen at any speed.
-                   if (why := result.void(rate != "closed" and self.size.judged, busy))]
+        reasons = self.reasons(results)
         if reasons:
             self.void.append(reasons[0])
             self.say(f"  {self.name}: round {number + 1} is void: {reasons[0]}")
         else:
             self.rounds.append(results)
+
+    def reasons(self, results):
+        """Why these measurements say nothing."""
+        busy = 2.0 if self.size.shared else load.BUSY_MAX
+        return [f"{rate} {name}: {why}" for (rate, name), result in results.items()
+                # Whether answers are right is seen at any speed.
+                if (why := result.void(rate != "closed" and self.size.judged, busy))]
 
     def run(self, part):
         self.find_high(part)
