@@ -23,6 +23,11 @@ impl Lengths {
         self.0 |= 1 << (length % 64);
     }
 
+    /// Whether there is none above zero: of wildcards `*` at most.
+    const fn are_zero(self) -> bool {
+        self.0 & !1 == 0
+    }
+
     /// False: certainly not.
     const fn may_have(self, length: usize) -> bool {
         self.0 & (1 << (length % 64)) != 0
@@ -81,7 +86,9 @@ impl<T> HostIndex<T> {
         &'t self,
         host: &'h str,
     ) -> impl Iterator<Item = &'t Arc<T>> + use<'t, 'h, T> {
-        let known = suffixes(host).filter(|suffix| self.lengths.may_have(suffix.len()));
+        // Only `*` itself has nothing behind it: then no end of the host need be looked for.
+        let ended = if self.lengths.are_zero() { "" } else { host };
+        let known = suffixes(ended).filter(|suffix| self.lengths.may_have(suffix.len()));
         let wildcards = known.filter_map(move |suffix| self.wildcard.get(suffix));
         self.exact.get(host).into_iter().chain(wildcards)
     }

@@ -61,7 +61,10 @@ pub(crate) fn find<'a>(
     let port = call.port_in(snapshot).ok_or(Failure::NoRoute)?;
     let rule = match (&port.serves, &call.tls) {
         (PortServes::Http(hosts), None) => find_rule(hosts, head),
-        (PortServes::Tls(table), Some(tls)) => find_behind_tls(table, call, tls, head)?,
+        (PortServes::Tls(table), Some(tls)) => {
+            let changed = !Arc::ptr_eq(port, &call.port);
+            find_behind_tls((table, changed), call, tls, head)?
+        }
         (PortServes::Mirrored(mirrored), None) => return find_mirrored(mirrored, head),
         _ => return Err(Failure::Misdirected),
     };
@@ -73,9 +76,9 @@ fn find_rule<'a>(hosts: &'a VirtualHosts, head: &RequestHead) -> Option<&'a Rule
 }
 
 /// A request is served only from the virtual hosts of the TLS context that its connection was
-/// accepted for (RFC 9110 section 7.4).
+/// accepted for (RFC 9110 section 7.4). The table may have changed since then.
 fn find_behind_tls<'a>(
-    table: &'a SniTable,
+    (table, changed): (&'a SniTable, bool),
     call: &HttpConnection,
     tls: &Tls,
     head: &RequestHead,
@@ -83,14 +86,17 @@ fn find_behind_tls<'a>(
     let sni = tls.sni.as_deref().unwrap_or_default();
     let action = table.actions.find(sni).ok_or(Failure::Misdirected)?;
     let SniAction::Terminate(now) = action.as_ref() else { return Err(Failure::Misdirected) };
-    if asks_otherwise(call, sni, now) {
+    if changed && asks_otherwise(call, sni, now) {
         return Err(Failure::Misdirected);
     }
     let asked = Asked::new(head);
-    let other = table.actions.find(&asked.host).filter(|other| !Arc::ptr_eq(other, action));
-    // The host belongs to another listener of this port.
-    if other.is_some() && !sni.is_empty() {
-        return Err(Failure::Misdirected);
+    // Most clients ask for the host that they named before.
+    if asked.host != sni && !sni.is_empty() {
+        let other = table.actions.find(&asked.host);
+        // The host belongs to another listener of this port.
+        if other.is_some_and(|other| !Arc::ptr_eq(other, action)) {
+            return Err(Failure::Misdirected);
+        }
     }
     Ok(now.hosts.find(&asked).map(AsRef::as_ref))
 }
