@@ -75,5 +75,6 @@ pub use head::{Asked, Block, Body, ReplyTo, RequestHead, ResponseHead, Version};
 pub use limits::Waits;
 pub use malformed::Malformed;
 pub use read::{BodyEvent, ReadError, Reader, Stir};
+pub(crate) use scan::Kind;
 pub use server::ServerConn;
 pub use write::{WriteError, Writer};

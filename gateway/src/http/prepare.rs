@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use config::table::{Filter, HeaderChange, PortServes};
 use http::HeaderName;
 
-use super::h1::{Change, RequestHead};
+use super::h1::{Change, Kind, RequestHead};
 use crate::connection::HttpConnection;
 use crate::telemetry::{RequestId, TraceParent};
 
@@ -16,10 +16,6 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-/// Fields that say where a request came from: at an ingress only the gateway's own word counts.
-const ORIGIN_FIELDS: [&[u8]; 3] = [b"forwarded", b"x-real-ip", b"via"];
-/// Families of the same.
-const ORIGIN_PREFIXES: [&[u8]; 2] = [b"x-forwarded-", b"x-spanway-"];
 /// Changes for which room is made at once: our own six at an ingress, and some of a filter.
 const USUAL_CHANGES: usize = 12;
 
@@ -66,10 +62,11 @@ pub(crate) struct Ids {
 impl Ids {
     /// What the client sent, or new ones, made of `chance`.
     pub(crate) fn of(head: &RequestHead, chance: &mut impl FnMut() -> u64) -> Self {
-        let sent = head.header("traceparent").and_then(TraceParent::parse);
+        let first = |kind| head.of_kind(kind).next().map(|(_, value)| value);
+        let sent = first(Kind::Trace).and_then(TraceParent::parse);
         let trace = TraceParent::next(sent.as_ref(), chance);
         Self {
-            id: RequestId::take_or_make(head.header("x-request-id"), chance),
+            id: RequestId::take_or_make(first(Kind::Id), chance),
             traceparent: trace.text(),
             trace,
         }
@@ -90,7 +87,8 @@ impl<'a> Prepared<'a> {
     pub(crate) fn new(head: &'a RequestHead, origin: &'a Origin, ids: &'a Ids) -> Self {
         let mut changes = Vec::with_capacity(USUAL_CHANGES);
         if let Origin::Outside { .. } = origin {
-            changes.extend(stale(head).map(Change::Remove));
+            // At an ingress only the gateway's own word counts.
+            changes.extend(head.of_kind(Kind::Origin).map(|(name, _)| Change::Remove(name)));
         }
         changes.push(Change::Own(&REQUEST_ID, ids.id.as_bytes()));
         changes.push(Change::Own(&TRACEPARENT, &ids.traceparent));
@@ -133,25 +131,6 @@ fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
     changes.extend(change.set.iter().map(|(name, value)| Change::Set(name, value)));
     changes.extend(change.add.iter().map(|(name, value)| Change::Add(name, value)));
     changes.extend(change.remove.iter().map(|name| Change::Remove(name.as_str())));
-}
-
-/// The names of fields that only the gateway may send on.
-fn stale(head: &RequestHead) -> impl Iterator<Item = &str> {
-    // A token is ASCII.
-    let text = |name| std::str::from_utf8(name).unwrap_or_default();
-    head.names().filter(|name| is_of_origin(name)).map(text)
-}
-
-fn is_of_origin(name: &[u8]) -> bool {
-    // Most names are none of these by their first letter.
-    if !matches!(name.first(), Some(b'f' | b'F' | b'v' | b'V' | b'x' | b'X')) {
-        return false;
-    }
-    let begins = |prefix: &&[u8]| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    ORIGIN_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
-        || ORIGIN_PREFIXES.iter().any(begins)
 }
 
 /// The body of an answer of our own.

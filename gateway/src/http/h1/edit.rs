@@ -196,7 +196,7 @@ impl<'a> Changes<'a> {
             letters |= letter(change.name());
             if let Change::Own(name, value) = change {
                 debug_assert!(grammar::is_text(value));
-                debug_assert!(Kind::of(change.name()) == Kind::Plain, "{name} is not ours to set");
+                debug_assert!(Kind::of(change.name()).is_free(), "{name} is not ours to set");
                 filters = at + 1;
             }
         }

@@ -231,9 +231,13 @@ impl RequestHead {
         self.block.fields()
     }
 
-    /// The names of all fields as sent.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.block.fields.iter().map(|field| field.name.of(&self.block.bytes))
+    /// Name and value of the fields of a kind, in order.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&str, &[u8])> {
+        let Block { bytes, fields, seen } = &self.block;
+        // Mostly there is none.
+        let fields = if seen.has(kind) { &**fields } else { &[] };
+        let fields = fields.iter().filter(move |field| field.kind == kind);
+        fields.map(|field| (text(field.name.of(bytes)), field.value.of(bytes)))
     }
 
     /// The fields that go on to the next hop, `host` and `expect` included: what a translation to HTTP/2 reads.

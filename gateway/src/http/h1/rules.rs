@@ -11,28 +11,18 @@ use super::limits;
 use super::malformed::Malformed;
 use super::scan::{Kind, Span};
 
-/// Fields on which others rely: a peer can neither have them dropped nor imitate them.
-const PROTECTED: [&[u8]; 9] = [
-    b"authorization",
-    b"content-length",
-    b"forwarded",
-    b"host",
-    b"traceparent",
-    b"tracestate",
-    b"via",
-    b"x-real-ip",
-    b"x-request-id",
-];
-/// Families of the same.
-const PROTECTED_PREFIXES: [&[u8]; 2] = [b"x-forwarded-", b"x-spanway-"];
+/// Fields on which others rely, beside those of a kind of their own: a peer can neither have them
+/// dropped nor imitate them.
+const PROTECTED: [&[u8]; 2] = [b"authorization", b"tracestate"];
 /// Fields of framing and of the connection, which must not be imitated either.
 const FRAMING: [&[u8]; 5] =
     [b"connection", b"expect", b"transfer-encoding", b"upgrade", b"keep-alive"];
 
 /// Whether a field may not be taken away by `Connection`.
 fn is_protected(name: &[u8]) -> bool {
-    PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected))
-        || PROTECTED_PREFIXES.iter().any(|prefix| grammar::starts_with_ignore_case(name, prefix))
+    use Kind::{ContentLength, Host, Id, Origin, Trace};
+    matches!(Kind::of(name), ContentLength | Host | Id | Origin | Trace)
+        || PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected))
 }
 
 /// Whether a server that reads `_` as `-` would take the name for one that matters.
@@ -112,7 +102,7 @@ impl Facts {
         let mut options = 0;
         for field in &block.fields {
             match field.kind {
-                Kind::Plain | Kind::Hop | Kind::Te => {}
+                Kind::Plain | Kind::Hop | Kind::Te | Kind::Id | Kind::Trace | Kind::Origin => {}
                 Kind::Host => once(&mut facts.host, field.value, Malformed::HostRepeated)?,
                 Kind::ContentLength => {
                     once(&mut facts.length, field.value, Malformed::LengthRepeated)?;
@@ -270,7 +260,7 @@ pub(crate) fn may_be_trailer(name: &[u8]) -> bool {
     ];
     const FAMILIES: [&[u8]; 6] =
         [b"content-", b"proxy-", b"sec-", b"access-control-", b"strict-", b"x-spanway-"];
-    !(Kind::of(name) != Kind::Plain
+    !(!Kind::of(name).is_free()
         || is_protected(name)
         || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
         || FAMILIES.iter().any(|family| grammar::starts_with_ignore_case(name, family)))

@@ -25,7 +25,7 @@ impl Span {
     }
 }
 
-/// Which fields matter to framing and to the connection.
+/// Which fields matter to framing and to the connection, and of which the gateway has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -39,30 +39,48 @@ pub(crate) enum Kind {
     Te = 7,
     /// Belongs to one connection and means nothing to the codec.
     Hop = 8,
+    /// Names the request: `x-request-id`.
+    Id = 9,
+    /// Names its trace: `traceparent`.
+    Trace = 10,
+    /// Says where a request came from.
+    Origin = 11,
 }
 
 impl Kind {
     pub(crate) fn of(name: &[u8]) -> Self {
         let first = name.first().map_or(0, |byte| byte | 0x20);
         // Most names begin with another letter.
-        if !matches!(first, b'c' | b'e' | b'h' | b'k' | b'p' | b't' | b'u') {
+        if !matches!(first, b'c' | b'e' | b'f' | b'h' | b'k' | b'p' | b't' | b'u' | b'v' | b'x') {
             return Self::Plain;
         }
+        let begins = |prefix| grammar::starts_with_ignore_case(name, prefix);
         let known: (&[u8], Self) = match (name.len(), first) {
             (2, b't') => (b"te", Self::Te),
+            (3, b'v') => (b"via", Self::Origin),
             (4, b'h') => (b"host", Self::Host),
             (5, b'p') => (b"proxy", Self::Hop),
             (6, b'e') => (b"expect", Self::Expect),
             (7, b'u') => (b"upgrade", Self::Upgrade),
+            (9, b'f') => (b"forwarded", Self::Origin),
+            (9, b'x') => (b"x-real-ip", Self::Origin),
             (10, b'c') => (b"connection", Self::Connection),
             (10, b'k') => (b"keep-alive", Self::Hop),
+            (11, b't') => (b"traceparent", Self::Trace),
+            (12, b'x') => (b"x-request-id", Self::Id),
             (14, b'c') => (b"content-length", Self::ContentLength),
             (14, b'h') => (b"http2-settings", Self::Hop),
             (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
-            (_, b'p') if grammar::starts_with_ignore_case(name, b"proxy-") => return Self::Hop,
+            (_, b'p') if begins(b"proxy-") => return Self::Hop,
+            (_, b'x') if begins(b"x-forwarded-") || begins(b"x-spanway-") => return Self::Origin,
             _ => return Self::Plain,
         };
         if grammar::same(known.0, name) { known.1 } else { Self::Plain }
+    }
+
+    /// Whether such a line is none of framing or connection.
+    pub(crate) const fn is_free(self) -> bool {
+        matches!(self, Self::Plain | Self::Id | Self::Trace | Self::Origin)
     }
 
     /// Whether such a line ends at this hop.
