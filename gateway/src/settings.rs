@@ -115,8 +115,8 @@ pub struct Control {
     pub addresses: Vec<String>,
     /// How other processes reach this controller.
     pub advertise: Arc<str>,
-    /// The projected token with which a gateway proves who it is.
-    pub token: PathBuf,
+    /// The file with the token by which a gateway proves who it is; where it is expected if absent.
+    pub token: Option<PathBuf>,
 }
 
 /// How long a new table waits for the first slices of a Service, unless it is set otherwise. Objects

@@ -1,6 +1,7 @@
 //! Whole gateways in this process, over real sockets: what a client sees, and what an endpoint.
 
 mod ahead;
+mod apart;
 mod corpus;
 mod drain;
 mod http1;

@@ -40,6 +40,8 @@ pub struct Cluster {
     /// Its address.
     pub address: IpAddr,
     folder: TempDir,
+    /// The controller, where it is a process apart.
+    controller: Option<App>,
 }
 
 impl Cluster {
@@ -61,8 +63,13 @@ impl Cluster {
         let address = next_address();
         let mut settings = settings(name, address, folder.path());
         change(&mut settings);
+        let controller = match settings.role {
+            Role::Gateway => Some(App::start(controller_of(&mut settings)).await),
+            Role::Controller | Role::All => None,
+        };
+        let controller = controller.map(|app| app.expect("the controller starts"));
         let app = App::start(settings).await.expect("the cluster starts");
-        let cluster = Self { app, name: name.to_owned(), address, folder };
+        let cluster = Self { app, name: name.to_owned(), address, folder, controller };
         cluster.ready().await;
         cluster
     }
@@ -145,6 +152,9 @@ impl Cluster {
     /// Ends it at once.
     pub async fn end(mut self) {
         self.app.end().await;
+        if let Some(mut controller) = self.controller {
+            controller.end().await;
+        }
     }
 }
 
@@ -170,7 +180,9 @@ metadata: {{name: {name}}}
 spec:
   addresses: ['{address}:{LINK_PORT}']
   trustDomain: {name}.test
-  gateways: ['spiffe://{name}.test/ns/spanway-system/sa/spanway-gateway']
+  gateways:
+  - 'spiffe://{name}.test/ns/spanway-system/sa/spanway-gateway'
+  - 'spiffe://{name}.test/ns/spanway-system/sa/spanway-controller'
   bundle: |
     {bundle}
 {more}"
@@ -265,6 +277,15 @@ pub fn next_address() -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 64 + high, low, last))
 }
 
+/// The controller of a gateway, which is told where it is.
+fn controller_of(gateway: &mut Settings) -> Settings {
+    let mut controller = gateway.clone();
+    controller.role = Role::Controller;
+    controller.admin.set_port(controller.admin.port() + 1);
+    gateway.control.addresses = vec![controller.control.listen.to_string()];
+    controller
+}
+
 fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
     let account = |it: &str| Name::new("spanway-system", it);
     Settings {
@@ -288,7 +309,7 @@ fn settings(name: &str, address: IpAddr, folder: &Path) -> Settings {
             listen: SocketAddr::new(address, 15_012),
             addresses: Vec::new(),
             advertise: format!("{address}:15012").into(),
-            token: folder.join("token"),
+            token: None,
         },
         ports: discovery::ports::PortRange::default(),
         port_rest: discovery::ports::REST,

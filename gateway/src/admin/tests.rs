@@ -42,7 +42,7 @@ fn settings() -> Settings {
             listen: LOOPBACK,
             addresses: Vec::new(),
             advertise: "".into(),
-            token: PathBuf::new(),
+            token: None,
         },
         ports: PortRange::default(),
         port_rest: REST,

@@ -1,5 +1,6 @@
 //! The part that writes: who leads, the authority, the leader's rounds, the port of the gateways.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::control::server::{self, Leading, Service, Shown};
 use crate::identity::authority::{Authority, Terms};
 use crate::identity::issue::{Allowed, Issuer, Reviewer, TokenTable};
 use crate::identity::rotate::{self, Controllers, Outputs};
-use crate::identity::store::{AuthorityStore, BundleStore};
+use crate::identity::store::{AuthorityStore, BundleStore, shared_secret};
 use crate::settings::{Role, Settings, SourceSettings};
 use crate::telemetry::Metrics;
 use crate::tls::svid::Svid;
@@ -41,8 +42,12 @@ const STORE_AGAIN: Duration = Duration::from_secs(2);
 const AUTHORITY_SECRET: &str = "spanway-ca";
 const BUNDLE_CONFIG_MAP: &str = "spanway-bundle";
 const LEASE: &str = "spanway-controller";
-/// The folder of a directory source where the same lies.
+/// The folder of a directory source where the same lies, and the file in it by which gateways prove who
+/// they are.
 const STATE_FOLDER: &str = ".spanway";
+const TOKEN_FILE: &str = "gateway-token";
+/// Where the kubelet puts the token of a gateway.
+const PROJECTED_TOKEN: &str = "/var/run/secrets/spanway/token";
 
 /// For the Lease to be handed back: two requests to the API server.
 const HAND_BACK_WAIT: Duration = Duration::from_secs(8);
@@ -108,11 +113,17 @@ pub(super) async fn start(
     Ok(Some(election))
 }
 
-fn state_folder(settings: &Settings) -> Option<std::path::PathBuf> {
+fn state_folder(settings: &Settings) -> Option<PathBuf> {
     match &settings.source {
         SourceSettings::Directory(path) => Some(path.join(STATE_FOLDER)),
         SourceSettings::Kubernetes => None,
     }
+}
+
+/// Where the token of a gateway is, if it is said or follows from a directory.
+fn token_file(settings: &Settings) -> Option<PathBuf> {
+    let shared = || Some(state_folder(settings)?.join(TOKEN_FILE));
+    settings.control.token.clone().or_else(shared)
 }
 
 fn bundle_store(settings: &Settings, client: Option<&Client>) -> BundleStore {
@@ -162,7 +173,7 @@ fn controllers(settings: &Settings, client: Option<&Client>) -> Controllers {
         ids: id.into_iter().collect(),
         trust_domain: settings.trust_domain.clone(),
         bundle: bundle_store(settings, client),
-        token: settings.control.token.clone(),
+        token: token_file(settings).unwrap_or_else(|| PROJECTED_TOKEN.into()),
     }
 }
 
@@ -278,7 +289,12 @@ async fn start_control_port(
         .with_context(|| format!("the control port {} cannot be bound", settings.control.listen))?;
     let reviewer = match &source.client {
         Some(client) => Reviewer::Kubernetes(client.clone()),
-        None => Reviewer::Table(TokenTable::parse("")),
+        None => {
+            let path = token_file(settings).context("a controller without an API server")?;
+            let Name { namespace, name } = &settings.pod.gateway_account;
+            let secret = shared_secret(&path)?;
+            Reviewer::Table(TokenTable::parse(&format!("{namespace} {name} {secret}")))
+        }
     };
     let accounts = [&settings.pod.gateway_account, &settings.pod.controller_account];
     let allowed = Allowed {

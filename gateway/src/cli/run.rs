@@ -83,9 +83,12 @@ pub(super) struct Arguments {
     /// How gateways reach this controller while it leads.
     #[arg(long, env = "SPANWAY_CONTROL_ADVERTISE", default_value = "127.0.0.1:15012")]
     control_advertise: String,
-    /// The projected `ServiceAccount` token of a gateway, with the audience `spanway.dev/ca`.
-    #[arg(long, env = "SPANWAY_TOKEN", default_value = "/var/run/secrets/spanway/token")]
-    token: PathBuf,
+    /// The token by which a gateway proves who it is to its controller: the projected one of its
+    /// `ServiceAccount`, with the audience `spanway.dev/ca`
+    /// [/var/run/secrets/spanway/token], or one that the controller of a directory has made
+    /// [.spanway/gateway-token in it].
+    #[arg(long, env = "SPANWAY_TOKEN")]
+    token: Option<PathBuf>,
     /// Container ports for listeners and mirrored ports, below the ephemeral ones.
     #[arg(long, env = "SPANWAY_PORTS", default_value = "20000-31999")]
     ports: String,

@@ -393,7 +393,7 @@ impl Plan {
                 listen: anywhere,
                 addresses: Vec::new(),
                 advertise: "127.0.0.1".into(),
-                token: PathBuf::new(),
+                token: None,
             },
             ports: self.ports,
             port_rest: REST,

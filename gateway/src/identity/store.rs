@@ -293,6 +293,18 @@ fn read_file(path: &Path) -> Result<Option<String>, StoreFailed> {
     Ok(Some(text))
 }
 
+/// The secret in a file by which gateways without an API server prove who they are to their
+/// controller: whoever can read it can read all that they read. Made where there is none.
+pub fn shared_secret(path: &Path) -> Result<String, StoreFailed> {
+    loop {
+        if let Some(text) = read_file(path)? {
+            return Ok(text.trim().to_owned());
+        }
+        let secret = format!("{:032x}{:032x}\n", rand::random::<u128>(), rand::random::<u128>());
+        write_once(path, &secret)?;
+    }
+}
+
 /// Writes a file beside its place, for its owner only, as a temporary file is.
 fn beside(path: &Path, text: &str) -> Result<tempfile::NamedTempFile, io::Error> {
     use io::Write as _;
