@@ -72,6 +72,7 @@ pub struct Contents {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    last: Role,
     world: World,
     publisher: Publisher,
 }
@@ -144,14 +145,21 @@ impl Directory {
         readable(path)?;
         let (publisher, watched) = Publisher::new();
         let world = World::new(Timestamp::now());
-        Ok((Self { path: path.to_owned(), world, publisher }, watched))
+        Ok((Self { path: path.to_owned(), last: Role::Status, world, publisher }, watched))
+    }
+
+    /// Leaves out what is said about objects: who only reads them has no use for it.
+    #[must_use]
+    pub const fn without_statuses(mut self) -> Self {
+        self.last = Role::Made;
+        self
     }
 
     /// Reads the directory, and reads it again whenever it changes, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { path, mut world, publisher } = self;
+        let Self { path, last, mut world, publisher } = self;
         let mut notices = Notices::of(&path);
-        let mut files = Files::new(path);
+        let mut files = Files::up_to(last, path);
         let mut last = if files.have_statuses() { Role::Made } else { Role::Status };
         let mut look = Look::all(last);
         loop {

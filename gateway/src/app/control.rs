@@ -126,6 +126,14 @@ fn token_file(settings: &Settings) -> Option<PathBuf> {
     settings.control.token.clone().or_else(shared)
 }
 
+/// Without an API server whoever has the secret that they share is a gateway.
+fn shared_table(settings: &Settings) -> anyhow::Result<TokenTable> {
+    let path = token_file(settings).context("a controller without an API server")?;
+    let Name { namespace, name } = &settings.pod.gateway_account;
+    let secret = shared_secret(&path)?;
+    Ok(TokenTable::parse(&format!("{namespace} {name} {secret}")))
+}
+
 fn bundle_store(settings: &Settings, client: Option<&Client>) -> BundleStore {
     let name = Name::new(&settings.namespace, BUNDLE_CONFIG_MAP);
     match (client, state_folder(settings)) {
@@ -289,12 +297,7 @@ async fn start_control_port(
         .with_context(|| format!("the control port {} cannot be bound", settings.control.listen))?;
     let reviewer = match &source.client {
         Some(client) => Reviewer::Kubernetes(client.clone()),
-        None => {
-            let path = token_file(settings).context("a controller without an API server")?;
-            let Name { namespace, name } = &settings.pod.gateway_account;
-            let secret = shared_secret(&path)?;
-            Reviewer::Table(TokenTable::parse(&format!("{namespace} {name} {secret}")))
-        }
+        None => Reviewer::Table(shared_table(settings)?),
     };
     let accounts = [&settings.pod.gateway_account, &settings.pod.controller_account];
     let allowed = Allowed {

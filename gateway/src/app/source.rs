@@ -47,6 +47,8 @@ pub(super) async fn open(
         SourceSettings::Directory(path) => {
             let (directory, watched) = Directory::open(path)
                 .with_context(|| format!("the directory {} cannot be read", path.display()))?;
+            let controls = settings.role.controls();
+            let directory = if controls { directory } else { directory.without_statuses() };
             tasks.spawn(directory.run(stop.clone()));
             let writer = Writer::directory(path);
             Ok(Open { watched, compiler, writer, client: None, wanted, states })

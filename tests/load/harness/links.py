@@ -14,6 +14,8 @@ from .proxies import ENDPOINTS, UPSTREAM_PORT, Proxy
 from .verdict import of_value
 
 RELAY_PORT = 18389
+# The first port of a controller apart, where no peer of these rows is.
+CONTROLLER = 18380
 # Mirrored ports of row mp: many more than a gateway of the other rows has.
 MANY_PORTS = (20000, 31999)
 SERVICES_OF = 100
@@ -44,7 +46,20 @@ class FarWorld(PairWorld):
         return near, far
 
 
-class LinkedWorld(PairWorld):
+class ApartWorld(PairWorld):
+    """Two clusters, of which the near one has its controller in a process apart, as the chart has: what that
+    one holds is no gateway's."""
+    workers = 1
+    many_ports = None
+
+    def start_one(self, side, base):
+        if side == "far":
+            return super().start_one(side, base)
+        return spanway.start_apart(self.processes, self.setup.spanway, self.work / side, side, base, CONTROLLER,
+                                   workers=self.workers, ports=self.many_ports)
+
+
+class LinkedWorld(ApartWorld):
     """A gateway before local endpoints, with a link to another cluster."""
 
     def start(self, name):
@@ -95,9 +110,10 @@ def distance_row(context, world, constants):
             of_value("nl.cold", "own", cold - 3 * round_trip, *judged(context, 5, 3), unit="ms over 3 RTT")]
 
 
-class PortsWorld(PairWorld):
+class PortsWorld(ApartWorld):
     """A far cluster that exports many ports in services of a hundred. Each has two container ports
     in the near one: that of the derived Service and that of the mirrored one."""
+    many_ports = MANY_PORTS
 
     def start_near(self, workers):
         self.workers = workers
@@ -108,11 +124,6 @@ class PortsWorld(PairWorld):
 
     def container_ports(self):
         return MANY_PORTS
-
-    def start_one(self, side, base):
-        ports = MANY_PORTS if side == "near" else None
-        return spanway.start(self.processes, self.setup.spanway, self.work / side, side, base,
-                             workers=self.workers, ports=ports)
 
     def export(self, ports):
         numbers = range(1, SERVICES_OF + 1)

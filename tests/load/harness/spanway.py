@@ -4,7 +4,7 @@ import os
 import urllib.error
 import urllib.request
 
-from .machine import NOBODY, PROXY_CORE, until
+from .machine import LOAD_CORE, NOBODY, PROXY_CORE, until
 
 CLASS = """apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -162,8 +162,9 @@ def write(folder, files):
 
 
 def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, workers=1, stdout=None, prefix=(),
-          ports=None, role="all"):
-    """Starts a gateway, with its controller unless the role is another. It has the ports `base` to `base + 49`, or more."""
+          ports=None, role="all", controller=None):
+    """Starts a gateway, with its controller unless the role is another. It has the ports `base` to `base + 49`, or
+    more; a controller apart those from `controller` on."""
     first, last = ports or (base + 10, base + 49)
     command = [
         *prefix, binary, "run", "--role", role, "--dir", folder, "--cluster", name, "--trust-domain", f"{name}.example",
@@ -173,7 +174,16 @@ def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, wor
         "--ports", f"{first}-{last}", "--workers", workers,
         # The chart's; nobody waits for the end of a run.
         "--leave", "10s", "--settle", "3s", "--drain", "20s", "--certificate-life", "24h"]
+    if controller and role == "gateway":
+        command += ["--control-addresses", f"127.0.0.1:{controller + 2}"]
     return processes.spawn(name, command + (["--access-log"] if log else []), core, stdout=stdout)
+
+
+def start_apart(processes, binary, folder, name, base, controller, ports=None, **options):
+    """Starts a gateway and, on the load's core, its controller, as the chart does; gives the gateway."""
+    ports = ports or (base + 10, base + 49)
+    start(processes, binary, folder, name, controller, core=LOAD_CORE, ports=ports, role="controller")
+    return start(processes, binary, folder, name, base, ports=ports, role="gateway", controller=controller, **options)
 
 
 def ask(base, path):

@@ -94,6 +94,8 @@ impl Look {
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    /// What is read at most.
+    last: Role,
     known: Known,
 }
 
@@ -147,7 +149,12 @@ struct Stamp {
 impl Files {
     /// None is read yet.
     pub(super) const fn new(root: PathBuf) -> Self {
-        Self { root, known: Known::new() }
+        Self::up_to(Role::Status, root)
+    }
+
+    /// Of which none beyond this role are ever read.
+    pub(super) const fn up_to(last: Role, root: PathBuf) -> Self {
+        Self { root, last, known: Known::new() }
     }
 
     /// Whether we have said anything about objects.
@@ -181,6 +188,7 @@ impl Files {
     /// Looks at the files of the directory, of the folders in it, and of our own folder, up to this
     /// role. A folder that starts with a dot is not the user's.
     fn read_all(&mut self, last: Role, texts: &mut Texts) -> io::Result<()> {
+        let last = last.min(self.last);
         let before = self.known.take(last);
         let mut listing = Listing { before, known: &mut self.known, texts };
         let folders = match listing.list(&self.root, Role::Written) {
@@ -215,6 +223,9 @@ impl Files {
             let Some(role) = self.role(path) else {
                 return is_passing(path, metadata.as_ref());
             };
+            if role > self.last {
+                return true;
+            }
             let key = Arc::new(Place { role, path: path.clone() });
             let (was_known, before) = self.known.remove(&key);
             match metadata {

@@ -405,3 +405,20 @@ ports: [{port: 8080}]
     assert!(seen.slices.borrow().version > 0);
     assert!(!seen.resources.borrow().versions.contains_key(&Kind::EndpointSlice));
 }
+
+#[tokio::test]
+async fn who_only_reads_objects_learns_nothing_of_their_statuses() {
+    let status = format!("{}status: {{parents: []}}\n", ROUTE.split("spec").next().expect("head"));
+    let world = World::new(&[(".spanway/status/x.yaml", status.as_str()), ("route.yaml", ROUTE)]);
+    let (directory, mut watched) = Directory::open(world.folder.path()).expect("it is there");
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(directory.without_statuses().run(shutdown.clone()));
+    watched.state.wait_for(|state| state.statuses).await.expect("it runs");
+    world.write(".spanway/status/x.yaml", &format!("{status}# once more\n"));
+    world.write("exports.yaml", EXPORTS);
+    let exports = watched.resources.wait_for(|it| it.service_exports.valid.len() == 2);
+    timeout(DEADLINE, exports).await.expect("in time").expect("it runs");
+    assert!(route(&watched).is_some_and(|route| route.status.is_none()));
+    shutdown.cancel();
+    task.await.expect("it ends");
+}
