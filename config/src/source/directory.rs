@@ -8,6 +8,7 @@ mod document;
 mod file;
 mod files;
 mod notices;
+mod stored;
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::super::FileProblem;
 use super::document::{Node, Part, Wrong, parts};
 use super::files::{Role, Text};
+use super::stored::Stored;
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, Object, name_of, read};
 
@@ -37,13 +38,7 @@ pub(super) struct File {
 #[derive(Debug)]
 struct Kept {
     before: u32,
-    text: Arc<str>,
-}
-
-impl From<Part<'_>> for Kept {
-    fn from((before, text): Part<'_>) -> Self {
-        Self { before, text: text.into() }
-    }
+    text: Stored,
 }
 
 /// One object of a file.
@@ -60,7 +55,7 @@ pub(super) struct Entry {
 /// memory.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
-    pub(super) text: Arc<str>,
+    pub(super) text: Stored,
     read: Option<Box<Read>>,
 }
 
@@ -75,7 +70,7 @@ pub(super) enum Read {
 
 impl PartialEq for Said {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
+        self.text == other.text
     }
 }
 
@@ -84,7 +79,8 @@ impl Said {
     pub(super) fn take(&mut self, object: &ObjectRef, role: Role) -> Option<Read> {
         let read = self.read.take().map(|read| *read);
         read.or_else(|| {
-            let documents = documents((0, &self.text), role).ok()?;
+            let text = self.text.text();
+            let documents = documents((0, &text), role).ok()?;
             let mut all = documents.iter().filter_map(|node| read_document(node, role).ok()?);
             all.find_map(|(reference, read)| (reference == *object).then_some(read))
         })
@@ -92,7 +88,8 @@ impl Said {
 
     /// The object without a type, if it can be read.
     pub(super) fn object(&self, object: &ObjectRef, role: Role) -> Option<DynamicObject> {
-        let documents = documents((0, &self.text), role).ok()?;
+        let text = self.text.text();
+        let documents = documents((0, &text), role).ok()?;
         let of_kind = documents.iter().filter(|node| node.text("kind") == object.kind.label());
         let mut all = of_kind.filter_map(|node| untyped(node, (object.kind, role)).ok());
         all.find(|found| name_of(object.kind, found) == object.name)
@@ -125,7 +122,8 @@ impl File {
 
     /// Whether this is the text that was read last.
     fn is(&self, text: &str) -> bool {
-        let rest = self.parts.iter().try_fold(text, |rest, part| rest.strip_prefix(&*part.text));
+        let mut parts = self.parts.iter();
+        let rest = parts.try_fold(text, |rest, part| rest.strip_prefix(&*part.text.text()));
         rest == Some("")
     }
 
@@ -134,14 +132,16 @@ impl File {
         let entry = self.entries.get(object)?;
         let at = self.parts.partition_point(|part| part.before < entry.line).checked_sub(1)?;
         let part = self.parts.get(at)?;
-        let documents = Node::documents((part.before, &part.text)).ok()?;
+        let text = part.text.text();
+        let documents = Node::documents((part.before, &text)).ok()?;
         let node = documents.iter().find(|node| node.line == entry.line);
         Some(node.map_or(entry.line, |node| node.line_of(field)))
     }
 
     /// Gives the objects of before, if others may have taken their place.
     fn read(&mut self, path: &Path, text: &str, role: Role) -> Option<BTreeMap<ObjectRef, Entry>> {
-        self.parts = parts(text).into_iter().map(Kept::from).collect();
+        let kept = |(before, text): Part<'_>| Kept { before, text: Stored::new(text, role) };
+        self.parts = parts(text).into_iter().map(kept).collect();
         self.problems.clear();
         if text.trim().is_empty() && !self.entries.is_empty() {
             // Who truncates a file before writing it has not finished.
@@ -179,12 +179,13 @@ impl File {
         before: &BTreeMap<ObjectRef, Entry>,
     ) -> Result<bool, Wrong> {
         let mut unnamed = false;
-        for node in documents((part.before, &part.text), role)? {
+        let text = part.text.text();
+        for node in documents((part.before, &text), role)? {
             match read_document(&node, role) {
                 Ok(None) => {}
                 Ok(Some((mut object, read))) => {
                     self.share_namespace(&mut object);
-                    let said = Said { text: Arc::clone(&part.text), read: Some(read.into()) };
+                    let said = Said { text: part.text.clone(), read: Some(read.into()) };
                     self.keep((path, &node), object, said, before);
                 }
                 Err(mut problem) => {
@@ -229,7 +230,7 @@ impl File {
         }
         // What has been taken already, nobody asks for again.
         if let Some(old) = old.filter(|_| is_old) {
-            said = Said { text: Arc::clone(&old.said.text), read: None };
+            said = Said { text: old.said.text.clone(), read: None };
         }
         let entry = Entry { line: node.line, said, again: Vec::new() };
         match self.entries.entry(object) {

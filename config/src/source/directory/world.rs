@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::FileProblem;
 use super::file::{Entry, File, Read};
 use super::files::{Place, Role, Text, Texts};
+use super::stored::Stored;
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Broken, Object, Resources, Slices, version_of};
 
@@ -67,8 +68,8 @@ impl Subject {
 /// An object as it was last taken in.
 #[derive(Debug)]
 struct Known {
-    said: Arc<str>,
-    status: Option<Arc<str>>,
+    said: Stored,
+    status: Option<Stored>,
     generation: i64,
     created: Timestamp,
 }
@@ -76,10 +77,10 @@ struct Known {
 /// An object as the files have it now, and in which of them.
 #[derive(Debug, Default)]
 struct Wanted {
-    said: Arc<str>,
+    said: Stored,
     /// Nowhere: a namespace that nobody wrote.
     file: Option<FileKey>,
-    status: Option<(Arc<str>, FileKey)>,
+    status: Option<(Stored, FileKey)>,
 }
 
 impl World {
@@ -248,7 +249,7 @@ impl World {
             let Some(entry) = self.files.get(key).and_then(|file| file.entries.get(object)) else {
                 continue;
             };
-            let said = Arc::clone(&entry.said.text);
+            let said = entry.said.text.clone();
             if *role == Role::Status {
                 if let Some(wanted) = &mut wanted {
                     wanted.status = Some((said, Arc::clone(key)));
@@ -286,7 +287,7 @@ impl World {
     fn put(&mut self, object: &ObjectRef, wanted: Wanted, now: Timestamp) -> bool {
         let known = self.subjects.get(object).and_then(|subject| subject.known.as_ref());
         let same = known.is_some_and(|old| old.said == wanted.said);
-        let status = wanted.status.as_ref().map(|(said, _)| Arc::clone(said));
+        let status = wanted.status.as_ref().map(|(said, _)| said.clone());
         if same && known.is_some_and(|old| old.status == status) {
             return false;
         }
