@@ -120,17 +120,19 @@ fn state_folder(settings: &Settings) -> Option<PathBuf> {
     }
 }
 
-/// Where the token of a gateway is, if it is said or follows from a directory.
-fn token_file(settings: &Settings) -> Option<PathBuf> {
-    let shared = || Some(state_folder(settings)?.join(TOKEN_FILE));
-    settings.control.token.clone().or_else(shared)
+/// Where the token of a gateway is, unless it is said: in the directory, or where the kubelet puts it.
+fn token_file(settings: &Settings) -> PathBuf {
+    let expected = || match state_folder(settings) {
+        Some(folder) => folder.join(TOKEN_FILE),
+        None => PROJECTED_TOKEN.into(),
+    };
+    settings.control.token.clone().unwrap_or_else(expected)
 }
 
 /// Without an API server whoever has the secret that they share is a gateway.
 fn shared_table(settings: &Settings) -> anyhow::Result<TokenTable> {
-    let path = token_file(settings).context("a controller without an API server")?;
     let Name { namespace, name } = &settings.pod.gateway_account;
-    let secret = shared_secret(&path)?;
+    let secret = shared_secret(&token_file(settings))?;
     Ok(TokenTable::parse(&format!("{namespace} {name} {secret}")))
 }
 
@@ -181,7 +183,7 @@ fn controllers(settings: &Settings, client: Option<&Client>) -> Controllers {
         ids: id.into_iter().collect(),
         trust_domain: settings.trust_domain.clone(),
         bundle: bundle_store(settings, client),
-        token: token_file(settings).unwrap_or_else(|| PROJECTED_TOKEN.into()),
+        token: token_file(settings),
     }
 }
 

@@ -174,7 +174,7 @@ def start(processes, binary, folder, name, base, core=PROXY_CORE, log=False, wor
         "--ports", f"{first}-{last}", "--workers", workers,
         # The chart's; nobody waits for the end of a run.
         "--leave", "10s", "--settle", "3s", "--drain", "20s", "--certificate-life", "24h"]
-    if controller and role == "gateway":
+    if controller:
         command += ["--control-addresses", f"127.0.0.1:{controller + 2}"]
     return processes.spawn(name, command + (["--access-log"] if log else []), core, stdout=stdout)
 

@@ -157,9 +157,9 @@ impl Files {
         Self { root, last, known: Known::new() }
     }
 
-    /// Whether we have said anything about objects.
+    /// Whether we have said anything about objects that is to be read.
     pub(super) fn have_statuses(&self) -> bool {
-        self.root.join(OWN_FOLDER).join(STATUS_FOLDER).is_dir()
+        self.last == Role::Status && self.root.join(OWN_FOLDER).join(STATUS_FOLDER).is_dir()
     }
 
     /// Reads the files that are not as they were.

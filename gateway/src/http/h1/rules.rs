@@ -14,9 +14,6 @@ use super::scan::{Kind, Span};
 /// Fields on which others rely, beside those of a kind of their own: a peer can neither have them
 /// dropped nor imitate them.
 const PROTECTED: [&[u8]; 2] = [b"authorization", b"tracestate"];
-/// Fields of framing and of the connection, which must not be imitated either.
-const FRAMING: [&[u8]; 5] =
-    [b"connection", b"expect", b"transfer-encoding", b"upgrade", b"keep-alive"];
 
 /// Whether a field may not be taken away by `Connection`.
 fn is_protected(name: &[u8]) -> bool {
@@ -35,9 +32,8 @@ pub(crate) fn imitates_protected(name: &[u8]) -> bool {
     for (to, &from) in plain.iter_mut().zip(name) {
         *to = if from == b'_' { b'-' } else { from };
     }
-    is_protected(plain)
-        || FRAMING.iter().any(|framing| plain.eq_ignore_ascii_case(framing))
-        || Kind::of(plain).is_hop()
+    // Those of framing and of the connection must not be imitated either.
+    is_protected(plain) || !Kind::of(plain).is_free()
 }
 
 /// What `Connection` says.
