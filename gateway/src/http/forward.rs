@@ -163,14 +163,15 @@ async fn receive<S: AnswerSource, A: AnswerSink>(
     progress.answered(exchange.began.elapsed());
     let early = exchange.early_answer_closes && !progress.request_done();
     let reply = if early { exchange.reply.closing() } else { exchange.reply };
-    client.start(&head, reply, exchange.changes).map_err(|_| Failure::AnswerMalformed)?;
-    progress.status.store(head.status(), Relaxed);
-    if head.status() == 101 {
+    let (status, keeps) = (head.status(), head.keep_alive());
+    client.start(head, reply, exchange.changes).map_err(|_| Failure::AnswerMalformed)?;
+    progress.status.store(status, Relaxed);
+    if status == 101 {
         client.flush().await.map_err(|_| Failure::ClientGone)?;
         return Ok(Answered::Switched);
     }
     copy_answer(server, client, progress).await?;
-    let server_keeps = head.keep_alive() && progress.request_done();
+    let server_keeps = keeps && progress.request_done();
     Ok(Answered::Whole { server_keeps, client_keeps: reply.keep_alive })
 }
 
@@ -191,7 +192,7 @@ async fn final_head<S: AnswerSource, A: AnswerSink>(
         if !head.is_interim() {
             return Ok(head);
         }
-        client.interim(&head, exchange.reply).await.map_err(|_| Failure::ClientGone)?;
+        client.interim(head, exchange.reply).await.map_err(|_| Failure::ClientGone)?;
     }
 }
 

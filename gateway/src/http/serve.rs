@@ -212,7 +212,7 @@ where
     let reply = if sides.body.is_done() { reply } else { reply.closing() };
     record.answered(failure.status(), body.len() as u64);
     let written = async {
-        sides.answer.start(&head, reply, &[])?;
+        sides.answer.start(head, reply, &[])?;
         sides.answer.data(body.as_bytes()).await?;
         sides.answer.finish(None).await
     };

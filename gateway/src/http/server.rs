@@ -132,8 +132,7 @@ fn serve_stream(
 ) -> impl Future<Output = ()> + Send {
     let began = Instant::now();
     let h2::server::Incoming { request, ended, mut body, mut responder, active } = stream;
-    let head = h2::fields::request_head(&request, ended);
-    drop(request);
+    let head = h2::fields::request_head(request, ended);
     // Not an `async fn`, which would hold each of its arguments twice.
     async move {
         let Common { proxy, call, origin, leave } = &*common;

@@ -53,13 +53,13 @@ pub(crate) trait AnswerSink: Sink {
     /// Sends an interim answer.
     fn interim(
         &mut self,
-        head: &ResponseHead,
+        head: ResponseHead,
         to: ReplyTo,
     ) -> impl Future<Output = Result<(), WriteError>> + Send;
     /// Begins the final answer.
     fn start(
         &mut self,
-        head: &ResponseHead,
+        head: ResponseHead,
         to: ReplyTo,
         changes: &[Change<'_>],
     ) -> Result<(), WriteError>;
@@ -128,17 +128,17 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Writer<W> {
 }
 
 impl<W: AsyncWrite + Unpin + Send> AnswerSink for Writer<W> {
-    async fn interim(&mut self, head: &ResponseHead, to: ReplyTo) -> Result<(), WriteError> {
-        Self::interim(self, head, to).await
+    async fn interim(&mut self, head: ResponseHead, to: ReplyTo) -> Result<(), WriteError> {
+        Self::interim(self, &head, to).await
     }
 
     fn start(
         &mut self,
-        head: &ResponseHead,
+        head: ResponseHead,
         to: ReplyTo,
         changes: &[Change<'_>],
     ) -> Result<(), WriteError> {
-        self.start_response(head, to, changes);
+        self.start_response(&head, to, changes);
         Ok(())
     }
 

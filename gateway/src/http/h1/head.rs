@@ -89,6 +89,8 @@ pub struct RequestHead {
     keep_alive: bool,
     websocket: bool,
     expects_continue: bool,
+    /// The same as it was read over HTTP/2, if it may go on so.
+    pub(crate) parts: Option<Box<http::request::Parts>>,
 }
 
 impl RequestHead {
@@ -128,6 +130,7 @@ impl RequestHead {
             websocket,
             expects_continue: expects && version == Version::Http11 && body != Body::None,
             block,
+            parts: None,
         })
     }
 
@@ -324,6 +327,8 @@ pub struct ResponseHead {
     version: Version,
     pub(crate) nominates: bool,
     keep_alive: bool,
+    /// The fields as they were read over HTTP/2, if they may go on so.
+    pub(crate) map: Option<Box<http::HeaderMap>>,
 }
 
 impl ResponseHead {
@@ -346,6 +351,7 @@ impl ResponseHead {
             keep_alive: facts.options.keeps_alive(version) && body != Body::UntilClose,
             body,
             block,
+            map: None,
         })
     }
 

@@ -158,19 +158,20 @@ impl AnswerSource for Answer {
     async fn head(&mut self, asked: Asked, by: Instant) -> Result<ResponseHead, ReadError> {
         let Some(response) = &mut self.response else { return Err(ReadError::Unread) };
         let next = |cx: &mut Context<'_>| match response.poll_informational(cx) {
-            Poll::Ready(Some(interim)) => Poll::Ready(interim.map(|head| (head, None))),
+            Poll::Ready(Some(interim)) => {
+                Poll::Ready(interim.map(|head| (head.into_parts().0, None)))
+            }
             Poll::Ready(None) | Poll::Pending => {
                 std::pin::Pin::new(&mut *response).poll(cx).map_ok(|answer| {
                     let (parts, body) = answer.into_parts();
-                    (http::Response::from_parts(parts, ()), Some(body))
+                    (parts, Some(body))
                 })
             }
         };
         let next = self.alarm.until(by.into(), next).await.ok_or(ReadError::TimedOut)?;
         let (head, body) = next.map_err(head_error)?;
         let ended = body.as_ref().is_none_or(RecvStream::is_end_stream);
-        let status = head.status().as_u16();
-        let head = ResponseHead::of_fields(status, fields::pairs(head.headers()), asked, ended)?;
+        let head = fields::response_head(head, asked, ended)?;
         if body.is_some() {
             self.response = None;
             self.body = Some(StreamReader::new(body, self.waits));

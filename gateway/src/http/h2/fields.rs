@@ -1,28 +1,55 @@
 //! Heads and trailers to and from the header map of the `h2` crate.
 
+use http::header::{EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::http::h1::{Block, Change, Malformed, RequestBuilder, RequestHead, ResponseHead};
+use crate::http::h1::{
+    Asked, Block, Change, Kind, Malformed, RequestBuilder, RequestHead, ResponseHead,
+};
+
+/// Fields for which a map has room at once: those of a browser and our own.
+const USUAL_FIELDS: usize = 24;
 
 /// A request that came over HTTP/2, judged by the same rules as one of HTTP/1.
 pub(crate) fn request_head(
-    request: &http::request::Parts,
+    parts: http::request::Parts,
     ended: bool,
 ) -> Result<RequestHead, Malformed> {
-    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let authority = match request.uri.authority() {
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let authority = match parts.uri.authority() {
         Some(authority) => authority.as_str(),
-        None => request
+        None => parts
             .headers
-            .get(http::header::HOST)
+            .get(HOST)
             .and_then(|host| host.to_str().ok())
             .ok_or(Malformed::HostMissing)?,
     };
-    let mut builder = RequestBuilder::new(request.method.as_str(), target, authority)?;
-    for (name, value) in &request.headers {
+    let mut builder = RequestBuilder::new(parts.method.as_str(), target, authority)?;
+    for (name, value) in &parts.headers {
         builder.field(name.as_str(), value.as_bytes())?;
     }
-    builder.finish(ended)
+    let head = builder.finish(ended)?;
+    Ok(if is_trimmed(&parts.headers) { head.read_as(parts) } else { head })
+}
+
+/// The answer to `asked` that came over HTTP/2, judged like one of HTTP/1.
+pub(crate) fn response_head(
+    parts: http::response::Parts,
+    asked: Asked,
+    ended: bool,
+) -> Result<ResponseHead, Malformed> {
+    let head = ResponseHead::of_fields(parts.status.as_u16(), pairs(&parts.headers), asked, ended)?;
+    Ok(if is_trimmed(&parts.headers) { head.read_as(parts.headers) } else { head })
+}
+
+/// Whether no value has spaces around it (RFC 9113 section 8.2.1), so that all can go on as they
+/// are.
+fn is_trimmed(headers: &HeaderMap) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    headers
+        .values()
+        .map(HeaderValue::as_bytes)
+        .all(|value| !(is_space(value.first()) || is_space(value.last())))
 }
 
 /// The request for the next hop.
@@ -30,48 +57,58 @@ pub(crate) fn request(
     head: &RequestHead,
     changes: &[Change<'_>],
 ) -> Result<Request<()>, Malformed> {
-    let mut headers = HeaderMap::with_capacity(24);
-    let end_to_end = head.end_to_end().filter(|(name, _)| !is_own(name));
-    apply(end_to_end, changes, &mut headers)?;
+    let (method, uri, mut headers) = match head.parts() {
+        Some(parts) => (parts.method.clone(), parts.uri.clone(), parts.headers.clone()),
+        None => (method(head)?, Uri::default(), lines(head.end_to_end())?),
+    };
+    // An expectation has no meaning behind a gateway that has read the head.
+    headers.remove(EXPECT);
+    change(changes, &mut headers)?;
+    // The authority stands in the pseudo field.
+    headers.remove(HOST);
     if head.accepts_trailers() {
-        headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    let mut host = head.host();
-    for change in changes {
-        if let Change::Set(name, value) = change
-            && **name == http::header::HOST
-        {
-            host = value.to_str().map_err(|_| Malformed::Host)?;
-        }
+    let mut uri = uri.into_parts();
+    uri.scheme = Some(http::uri::Scheme::HTTP);
+    if let Some(host) = host(changes) {
+        uri.authority = Some(host.as_bytes().try_into().map_err(|_| Malformed::Host)?);
+    } else if uri.authority.is_none() {
+        uri.authority = Some(head.host().parse().map_err(|_| Malformed::Host)?);
     }
-    headers.remove(http::header::HOST);
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(http::uri::Scheme::HTTP);
-    parts.authority = Some(host.parse().map_err(|_| Malformed::Host)?);
-    parts.path_and_query = Some(head.target().parse().map_err(|_| Malformed::Target)?);
-    let uri = Uri::from_parts(parts).map_err(|_| Malformed::Target)?;
-    let method = Method::from_bytes(head.method().as_bytes()).map_err(|_| Malformed::Method)?;
+    if head.parts().is_none() {
+        uri.path_and_query = Some(head.target().parse().map_err(|_| Malformed::Target)?);
+    }
     let mut request = Request::new(());
     *request.method_mut() = method;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Malformed::Target)?;
     *request.headers_mut() = headers;
     Ok(request)
 }
 
-/// The authority stands in the pseudo field; an expectation has no meaning behind a gateway that
-/// has read the head.
-fn is_own(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"expect")
+fn method(head: &RequestHead) -> Result<Method, Malformed> {
+    Method::from_bytes(head.method_bytes()).map_err(|_| Malformed::Method)
+}
+
+/// The last host that a filter has set.
+fn host<'a>(changes: &[Change<'a>]) -> Option<&'a HeaderValue> {
+    changes.iter().rev().find_map(|change| match change {
+        Change::Set(name, value) if **name == HOST => Some(*value),
+        _ => None,
+    })
 }
 
 /// The answer for a client.
 pub(crate) fn response(
-    head: &ResponseHead,
+    mut head: ResponseHead,
     changes: &[Change<'_>],
 ) -> Result<Response<()>, Malformed> {
-    let mut headers = HeaderMap::with_capacity(24);
-    apply(head.end_to_end(), changes, &mut headers)?;
     let status = StatusCode::from_u16(head.status()).map_err(|_| Malformed::Status)?;
+    let mut headers = match head.take_map() {
+        Some(map) => map,
+        None => lines(head.end_to_end())?,
+    };
+    change(changes, &mut headers)?;
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -85,28 +122,33 @@ pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> 
 
 /// Trailers for the peer.
 pub(crate) fn trailers(block: &Block) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::new();
-    let fields = block.fields().map(|(name, value)| (name.as_bytes(), value));
-    apply(fields, &[], &mut headers)?;
+    lines(block.fields().map(|(name, value)| (name.as_bytes(), value)))
+}
+
+/// Fields that came as lines.
+fn lines<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<HeaderMap, Malformed> {
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name).map_err(|_| Malformed::FieldName)?;
+        append(&mut headers, name, self::value(value)?)?;
+    }
     Ok(headers)
 }
 
-/// Copies fields, then makes the changes in order, as `write_request` does for HTTP/1.
-fn apply<'a>(
-    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    changes: &[Change<'_>],
-    headers: &mut HeaderMap,
-) -> Result<(), Malformed> {
-    for (name, value) in fields {
-        let name = HeaderName::from_bytes(name).map_err(|_| Malformed::FieldName)?;
-        append(headers, name, self::value(value)?)?;
-    }
+/// Makes the changes in order, as `write_request` does for HTTP/1.
+fn change(changes: &[Change<'_>], headers: &mut HeaderMap) -> Result<(), Malformed> {
     for change in changes {
         match change {
             Change::Add(name, value) => append(headers, (*name).clone(), (*value).clone())?,
             Change::Remove(name) => drop(headers.remove(*name)),
             Change::Set(name, value) => set(headers, (*name).clone(), (*value).clone())?,
-            Change::Own(name, value) => set(headers, (*name).clone(), self::value(value)?)?,
+            Change::Own(name, value) => {
+                let mut value = self::value(value)?;
+                // What never comes again would take the place of what does in the peer's table
+                // (RFC 7541 section 6.2.3).
+                value.set_sensitive(Kind::of(name.as_str().as_bytes()).is_unique());
+                set(headers, (*name).clone(), value)?;
+            }
         }
     }
     Ok(())
@@ -123,3 +165,6 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Resu
 fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Malformed> {
     headers.try_insert(name, value).map(drop).map_err(|_| Malformed::TooManyFields)
 }
+
+#[cfg(test)]
+mod tests;

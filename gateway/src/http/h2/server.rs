@@ -178,19 +178,19 @@ impl Sink for Responder {
 }
 
 impl AnswerSink for Responder {
-    async fn interim(&mut self, head: &ResponseHead, _to: ReplyTo) -> Result<(), WriteError> {
+    async fn interim(&mut self, head: ResponseHead, _to: ReplyTo) -> Result<(), WriteError> {
         let response = fields::response(head, &[])?;
         self.respond.send_informational(response).map_err(write_error)
     }
 
     fn start(
         &mut self,
-        head: &ResponseHead,
+        head: ResponseHead,
         to: ReplyTo,
         changes: &[Change<'_>],
     ) -> Result<(), WriteError> {
-        let response = fields::response(head, changes)?;
         let ended = to.head || head.body() == Body::None;
+        let response = fields::response(head, changes)?;
         let stream = self.respond.send_response(response, ended).map_err(write_error)?;
         self.writer = Some(StreamWriter::new(stream, self.waits, ended));
         Ok(())
