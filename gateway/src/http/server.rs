@@ -117,9 +117,9 @@ where
     S: Socket,
 {
     let origin = Origin::of(&call);
-    let (waits, draining) = (proxy.waits, proxy.draining.clone());
+    let (waits, drain) = (proxy.waits, proxy.draining.begins());
     let common = Arc::new(Common { proxy, call, origin, leave: Notify::new() });
-    h2::server::serve(stream, waits, (draining, &common.leave), |incoming| {
+    h2::server::serve(stream, waits, (drain, &common.leave), |incoming| {
         serve_stream(Arc::clone(&common), incoming)
     })
     .await;

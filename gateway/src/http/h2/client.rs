@@ -80,8 +80,11 @@ impl Session {
         ended: bool,
     ) -> Result<(Request, Answer), NotSent> {
         let request = fields::request(head, changes).map_err(NotSent::Malformed)?;
-        let ready = tokio::time::timeout(READY_WAIT, self.send.clone().ready()).await;
-        let mut send = ready.map_err(|_| NotSent::Gone)?.map_err(|_| NotSent::Gone)?;
+        let mut send = self.send.clone();
+        let ready = |cx: &mut Context<'_>| send.poll_ready(cx);
+        let Some(Ok(())) = Alarm::new().within(READY_WAIT, ready).await else {
+            return Err(NotSent::Gone);
+        };
         let (response, stream) = send.send_request(request, ended).map_err(|_| NotSent::Gone)?;
         let request = Request(StreamWriter::new(stream, self.waits, ended));
         let active = Arc::clone(&self.active);

@@ -1,5 +1,6 @@
 //! The server side: a client's HTTP/2 connection, one task for each request.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::fields;
 use super::stream::{StreamReader, StreamWriter, write_error};
-use crate::drain::{Draining, Phase};
+use crate::drain::PhaseWait;
 use crate::http::h1::{
     Block, Body, BodyEvent, Change, ReadError, ReplyTo, ResponseHead, Waits, WriteError,
 };
@@ -48,7 +49,7 @@ pub(crate) struct Incoming {
 pub(crate) async fn serve<IO, F>(
     io: IO,
     waits: Waits,
-    (draining, leave): (Draining, &Notify),
+    (mut drain, leave): (PhaseWait, &Notify),
     handle: impl Fn(Incoming) -> F,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
@@ -64,21 +65,21 @@ pub(crate) async fn serve<IO, F>(
         return;
     };
     let active = Arc::new(AtomicUsize::new(0));
+    // Made once, not anew for each request.
+    let mut leaves = pin!(async {
+        tokio::select! {
+            biased;
+            () = drain.reached() => {}
+            () = leave.notified() => {}
+            () = idle(&active, waits.idle) => {}
+        }
+    });
     let mut told = false;
     loop {
         let accepted = tokio::select! {
+            biased;
             accepted = connection.accept() => accepted,
-            () = draining.reached(Phase::Draining), if !told => {
-                told = true;
-                connection.graceful_shutdown();
-                continue;
-            }
-            () = leave.notified(), if !told => {
-                told = true;
-                connection.graceful_shutdown();
-                continue;
-            }
-            () = idle(&active, waits.idle), if !told => {
+            () = &mut leaves, if !told => {
                 told = true;
                 connection.graceful_shutdown();
                 continue;
