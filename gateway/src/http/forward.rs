@@ -4,6 +4,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
+
 use super::failure::Failure;
 use super::h1::{Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead};
 use super::side::{AnswerSink, AnswerSource, Sink, Source};
@@ -105,17 +107,15 @@ where
     Q: Sink,
     S: AnswerSource,
 {
-    let mut up = pin!(send(client.0, server.0, progress));
-    let mut down = pin!(receive(server.1, client.1, exchange, progress));
-    tokio::select! {
-        biased;
-        answered = &mut down => answered,
-        failure = &mut up => match failure {
-            Failure::RequestNotTaken => {
-                tokio::time::timeout(EARLY_ANSWER_WAIT, down).await.unwrap_or(Err(failure))
-            }
-            _ => Err(failure),
-        },
+    let up = pin!(send(client.0, server.0, progress));
+    let down = pin!(receive(server.1, client.1, exchange, progress));
+    match select(down, up).await {
+        Either::Left((answered, _)) => answered,
+        Either::Right((Failure::RequestNotTaken, down)) => {
+            let early = tokio::time::timeout(EARLY_ANSWER_WAIT, down).await;
+            early.unwrap_or(Err(Failure::RequestNotTaken))
+        }
+        Either::Right((failure, _)) => Err(failure),
     }
 }
 
@@ -182,12 +182,10 @@ async fn final_head<S: AnswerSource, A: AnswerSink>(
 ) -> Result<ResponseHead, Failure> {
     let by = exchange.began + exchange.answer_wait;
     loop {
-        let head = tokio::select! {
-            biased;
-            head = server.head(exchange.asked, by) => {
-                head.map_err(|error| Failure::of_head(&error))?
-            }
-            () = client.called_off() => return Err(Failure::ClientGone),
+        let head = pin!(server.head(exchange.asked, by));
+        let head = match select(head, pin!(client.called_off())).await {
+            Either::Left((head, _)) => head.map_err(|error| Failure::of_head(&error))?,
+            Either::Right(((), _)) => return Err(Failure::ClientGone),
         };
         if !head.is_interim() {
             return Ok(head);
@@ -205,10 +203,9 @@ async fn copy_answer<S: AnswerSource, A: AnswerSink>(
         if !server.has_buffered() {
             client.flush().await.map_err(|_| Failure::ClientGone)?;
         }
-        let next = tokio::select! {
-            biased;
-            next = server.next() => next,
-            () = client.called_off() => return Err(Failure::ClientGone),
+        let next = match select(pin!(server.next()), pin!(client.called_off())).await {
+            Either::Left((next, _)) => next,
+            Either::Right(((), _)) => return Err(Failure::ClientGone),
         };
         match next {
             Ok(BodyEvent::Data(data)) => {

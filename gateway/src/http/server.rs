@@ -1,9 +1,11 @@
 //! A client's connection: requests one after the other (HTTP/1) or side by side (HTTP/2).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ::h2::Reason;
+use futures::future::{Either, select};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
@@ -38,12 +40,12 @@ where
     // Not an `async fn`, which would hold each of its arguments twice.
     async move {
         loop {
-            let head = tokio::select! {
-                biased;
-                head = connection.read_head() => head,
-                // Only an idle connection is ended: what has come of a request is read before.
-                () = drain.reached() => return Box::pin(connection.close()).await,
+            let head = match select(pin!(connection.read_head()), pin!(drain.reached())).await {
+                Either::Left((head, _)) => Some(head),
+                Either::Right(((), _)) => None,
             };
+            // Only an idle connection is ended: what has come of a request is read before.
+            let Some(head) = head else { return Box::pin(connection.close()).await };
             let head = match head {
                 Ok(Some(head)) => head,
                 Ok(None) => return Box::pin(connection.close()).await,
@@ -58,11 +60,12 @@ where
                 began: Instant::now(),
             };
             let sides = Sides { body: reader, answer: writer };
-            let served = tokio::select! {
-                biased;
-                served = Box::pin(serve(&proxy, request, sides)) => served,
+            // Written where it stays: it is large, and each request has one.
+            let work = Box::write(Box::new_uninit(), serve(&proxy, request, sides));
+            let served = match select(Box::into_pin(work), pin!(end.reached())).await {
+                Either::Left((served, _)) => served,
                 // An answer without a length would look whole if its connection merely ended.
-                () = end.reached() => Served::BreakOff,
+                Either::Right(((), _)) => Served::BreakOff,
             };
             match served {
                 Served::KeepAlive if is_read(&mut connection.reader).await => {}
