@@ -70,7 +70,7 @@ pub(crate) use alarm::Alarm;
 pub use build::RequestBuilder;
 pub use client::ClientConn;
 pub use copy::{CopyError, copy_body};
-pub use edit::Change;
+pub use edit::{Change, OwnField};
 pub use head::{Asked, Block, Body, ReplyTo, RequestHead, ResponseHead, Version};
 pub use limits::Waits;
 pub use malformed::Malformed;

@@ -19,15 +19,40 @@ pub enum Change<'a> {
     /// This line instead of all of this name.
     Set(&'a HeaderName, &'a HeaderValue),
     /// The same, of the gateway's own making: known to be fit, and none of framing or connection.
-    Own(&'static HeaderName, &'a [u8]),
+    Own(&'static OwnField, &'a [u8]),
+}
+
+/// A field that the gateway sets itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OwnField {
+    /// Its name, at hand.
+    text: &'static str,
+    /// The same as HTTP/2 takes it.
+    name: HeaderName,
+}
+
+impl OwnField {
+    /// The field of this name, in lower case.
+    pub const fn new(name: &'static str) -> Self {
+        Self { text: name, name: HeaderName::from_static(name) }
+    }
+
+    /// Its name.
+    pub(crate) const fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    /// Whether no two requests have the same value.
+    pub(crate) fn is_unique(&self) -> bool {
+        matches!(Kind::of(self.text.as_bytes()), Kind::Id | Kind::Trace)
+    }
 }
 
 impl<'a> Change<'a> {
     fn name(&self) -> &'a [u8] {
         match self {
-            Self::Add(name, _) | Self::Set(name, _) | Self::Own(name, _) => {
-                name.as_str().as_bytes()
-            }
+            Self::Add(name, _) | Self::Set(name, _) => name.as_str().as_bytes(),
+            Self::Own(field, _) => field.text.as_bytes(),
             Self::Remove(name) => name.as_bytes(),
         }
     }
@@ -187,24 +212,31 @@ struct Changes<'a> {
     filters: usize,
     /// The letters that their names begin with.
     letters: u32,
+    /// The same of those that are not our own.
+    of_filters: u32,
 }
 
 impl<'a> Changes<'a> {
     fn of(all: &'a [Change<'a>]) -> Self {
-        let (mut filters, mut letters) = (0, 0);
+        let (mut filters, mut own, mut of_filters) = (0, 0, 0);
         for (at, change) in all.iter().enumerate() {
-            letters |= letter(change.name());
-            if let Change::Own(name, value) = change {
+            if let Change::Own(field, value) = change {
                 debug_assert!(grammar::is_text(value));
-                debug_assert!(Kind::of(change.name()).is_free(), "{name} is not ours to set");
+                debug_assert!(Kind::of(change.name()).is_free(), "{field:?} is not ours to set");
                 filters = at + 1;
+                own |= letter(change.name());
+            } else {
+                of_filters |= letter(change.name());
             }
         }
-        Self { all, filters, letters }
+        Self { all, filters, letters: own | of_filters, of_filters }
     }
 
     /// The last `Set` of `host`, checked like a client's.
     fn host(&self) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.of_filters & letter(b"host") == 0 {
+            return Ok(None);
+        }
         let host = self.all.iter().rev().find_map(|change| match change {
             Change::Set(name, value) if **name == HOST => Some(value.as_bytes()),
             _ => None,
@@ -243,7 +275,7 @@ impl<'a> Changes<'a> {
     /// Whether one of the changes from there on drops such a line.
     fn is_replaced(&self, name: &[u8], from: usize) -> bool {
         let later = self.all.get(from..).unwrap_or_default();
-        later.iter().any(|next| next.drops(name))
+        self.of_filters & letter(name) != 0 && later.iter().any(|next| next.drops(name))
     }
 }
 

@@ -83,11 +83,6 @@ impl Kind {
         matches!(self, Self::Plain | Self::Id | Self::Trace | Self::Origin)
     }
 
-    /// Whether no two requests have the same value.
-    pub(crate) const fn is_unique(self) -> bool {
-        matches!(self, Self::Id | Self::Trace)
-    }
-
     /// Whether such a line ends at this hop.
     pub(crate) const fn is_hop(self) -> bool {
         matches!(

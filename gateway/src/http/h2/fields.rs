@@ -3,9 +3,7 @@
 use http::header::{EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::http::h1::{
-    Asked, Block, Change, Kind, Malformed, RequestBuilder, RequestHead, ResponseHead,
-};
+use crate::http::h1::{Asked, Block, Change, Malformed, RequestBuilder, RequestHead, ResponseHead};
 
 /// Fields for which a map has room at once: those of a browser and our own.
 const USUAL_FIELDS: usize = 24;
@@ -142,12 +140,12 @@ fn change(changes: &[Change<'_>], headers: &mut HeaderMap) -> Result<(), Malform
             Change::Add(name, value) => append(headers, (*name).clone(), (*value).clone())?,
             Change::Remove(name) => drop(headers.remove(*name)),
             Change::Set(name, value) => set(headers, (*name).clone(), (*value).clone())?,
-            Change::Own(name, value) => {
+            Change::Own(field, value) => {
                 let mut value = self::value(value)?;
                 // What never comes again would take the place of what does in the peer's table
                 // (RFC 7541 section 6.2.3).
-                value.set_sensitive(Kind::of(name.as_str().as_bytes()).is_unique());
-                set(headers, (*name).clone(), value)?;
+                value.set_sensitive(field.is_unique());
+                set(headers, field.name().clone(), value)?;
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::model::Name;
 use config::table::{Port, PortOwner};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::super::h1::{RequestBuilder, edit};
 use super::*;

@@ -1,9 +1,10 @@
 //! A head that goes on over HTTP/2 is the same whether it came over HTTP/2 or in lines.
 
 use super::*;
+use crate::http::h1::OwnField;
 
-static ID: HeaderName = HeaderName::from_static("x-request-id");
-static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static ID: OwnField = OwnField::new("x-request-id");
+static PROTO: OwnField = OwnField::new("x-forwarded-proto");
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -105,8 +106,8 @@ fn an_answer_goes_on_as_it_was_read() {
 fn what_never_comes_again_is_not_put_into_the_table_of_the_peer() {
     let changes = [Change::Own(&ID, b"own"), Change::Own(&PROTO, b"https")];
     let sent = request(&came(&[]), &changes).unwrap();
-    assert!(sent.headers().get(&ID).unwrap().is_sensitive());
-    assert!(!sent.headers().get(&PROTO).unwrap().is_sensitive());
+    assert!(sent.headers().get(ID.name()).unwrap().is_sensitive());
+    assert!(!sent.headers().get(PROTO.name()).unwrap().is_sensitive());
 }
 
 #[test]
