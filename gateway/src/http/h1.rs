@@ -55,6 +55,7 @@ mod copy;
 #[cfg(test)]
 mod corpus;
 pub mod edit;
+mod first_line;
 mod grammar;
 mod head;
 pub mod limits;

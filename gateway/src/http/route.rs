@@ -128,8 +128,7 @@ impl<'a> Asked<'a> {
     /// Lowers the host where it has to be.
     pub(crate) fn new(head: &'a RequestHead) -> Self {
         let host = head.host_name();
-        let is_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
-        let host = if is_upper { host.to_ascii_lowercase().into() } else { host.into() };
+        let host = if head.has_capitals() { host.to_ascii_lowercase().into() } else { host.into() };
         Self { head, host, path: head.path() }
     }
 }

@@ -53,11 +53,6 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
     marks::text(bytes) == bytes.len()
 }
 
-/// Visible ASCII, at least one.
-pub(crate) fn is_visible(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && marks::visible(bytes) == bytes.len()
-}
-
 /// Without the spaces and tabs around it.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     trim_end(trim_start(bytes))

@@ -1,4 +1,5 @@
 //! A parsed head, and what the request path may ask of it.
+use super::first_line::{origin_line, request_line, status_line};
 use super::grammar;
 use super::malformed::Malformed;
 use super::rules::{self, Facts, Form};
@@ -83,6 +84,9 @@ pub struct RequestHead {
     method: Span,
     target: Span,
     host: Span,
+    /// Of the host, without its port and a dot at its end.
+    name: Span,
+    capitals: bool,
     version: Version,
     body: Body,
     pub(crate) nominates: bool,
@@ -105,7 +109,8 @@ impl RequestHead {
         let form = rules::form(method.of(line), target.of(line))?;
         let facts = Facts::gather(&block)?;
         let host = facts.host.ok_or(Malformed::HostMissing)?;
-        rules::check_host(host.of(&block.bytes))?;
+        let judged = rules::check_host(host.of(&block.bytes))?;
+        let start = host.start as usize;
         let body = facts.framing(&block, version)?.unwrap_or(Body::None);
         let websocket = version == Version::Http11 && facts.is_websocket(&block);
         if websocket && (body != Body::None || method.of(line) != b"GET") {
@@ -123,6 +128,8 @@ impl RequestHead {
             method,
             target,
             host,
+            name: Span::new(start, start + judged.name),
+            capitals: judged.capitals,
             version,
             body,
             nominates: facts.options.nominates,
@@ -179,15 +186,12 @@ impl RequestHead {
 
     /// The host without port and without a dot at its end; an IPv6 address keeps its brackets.
     pub fn host_name(&self) -> &str {
-        let host = self.host();
-        // Only an IPv6 address has a bracket, and it begins with one.
-        let behind = if host.starts_with('[') { b']' } else { b':' };
-        let name = match memchr::memchr(behind, host.as_bytes()) {
-            Some(close) if behind == b']' => host.get(..=close).unwrap_or(host),
-            Some(colon) => host.get(..colon).unwrap_or(host),
-            None => host,
-        };
-        name.strip_suffix('.').unwrap_or(name)
+        text(self.name.of(&self.block.bytes))
+    }
+
+    /// Whether there are capitals in it: routing tables have none.
+    pub(crate) const fn has_capitals(&self) -> bool {
+        self.capitals
     }
 
     /// The port in `Host`, if there is one.
@@ -421,34 +425,6 @@ fn end_to_end(block: &Block, nominates: bool) -> impl Iterator<Item = (&[u8], &[
         .map(|field| (field.name.of(&block.bytes), field.value.of(&block.bytes)))
 }
 
-/// Splits a request line at its two spaces.
-fn request_line(line: &[u8]) -> Result<(Span, Span, Span), Malformed> {
-    let is_space = |&byte: &u8| byte == b' ';
-    let first = line.iter().position(is_space).ok_or(Malformed::RequestLine)?;
-    let last = line.iter().rposition(is_space).ok_or(Malformed::RequestLine)?;
-    if first == last {
-        return Err(Malformed::RequestLine);
-    }
-    Ok((Span::new(0, first), Span::new(first + 1, last), Span::new(last + 1, line.len())))
-}
-
-/// Reads `HTTP/1.1 200 words`; the space behind the status may be missing.
-fn status_line(line: &[u8]) -> Result<(Version, u16, Span), Malformed> {
-    let (version, rest) = line.split_at_checked(8).ok_or(Malformed::StatusLine)?;
-    let version = rules::version(version)?;
-    let [b' ', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', words @ ..] = rest else {
-        return Err(Malformed::StatusLine);
-    };
-    if !matches!(words, [] | [b' ', ..]) || !grammar::is_text(words) {
-        return Err(Malformed::StatusLine);
-    }
-    let status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
-    if !(100..600).contains(&status) {
-        return Err(Malformed::Status);
-    }
-    Ok((version, status, Span::new(line.len().min(13), line.len())))
-}
-
 /// The framing of an answer, RFC 9112 section 6.3, made stricter.
 fn answer_body(
     status: u16,
@@ -464,20 +440,6 @@ fn answer_body(
         return Ok(Body::None);
     }
     Ok(framing.unwrap_or(Body::UntilClose))
-}
-
-/// The request line of the origin form.
-fn origin_line(method: &[u8], rest: &[u8], version: Version) -> Vec<u8> {
-    let lead: &[u8] = match rest.first() {
-        None if method == b"OPTIONS" => b"*",
-        Some(b'/') => b"",
-        _ => b"/",
-    };
-    let version: &[u8] = match version {
-        Version::Http10 => b" HTTP/1.0",
-        Version::Http11 => b" HTTP/1.1",
-    };
-    [method, b" ", lead, rest, version].concat()
 }
 
 /// Reads the head again with another first line.

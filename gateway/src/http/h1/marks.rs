@@ -44,22 +44,53 @@ impl Marks {
     }
 }
 
+/// What up to [`BLOCK`] bytes of a host are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostMarks {
+    /// What names are made of: letters, digits, hyphens, underscores and dots.
+    pub(crate) fit: u64,
+    /// The dots.
+    pub(crate) dots: u64,
+    /// The capital letters.
+    pub(crate) capitals: u64,
+}
+
+impl HostMarks {
+    /// Of the first bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        match bytes.first_chunk() {
+            Some(block) => Self::of_block(block),
+            None => Self::of_block(&padded(bytes)),
+        }
+    }
+
+    #[inline]
+    fn of_block(block: &[u8; BLOCK]) -> Self {
+        let mut marks = Self::default();
+        for (at, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
+            let lanes = u8x16::new(*lanes);
+            let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
+            let dot = is(b'.');
+            let capital = up_to(lanes - u8x16::splat(b'A'), 25);
+            marks.fit |= bits(alphanumeric(lanes) | is(b'-') | is(b'_') | dot) << (at * LANES);
+            marks.dots |= bits(dot) << (at * LANES);
+            marks.capitals |= bits(capital) << (at * LANES);
+        }
+        marks
+    }
+}
+
 /// How many bytes at the beginning are letters, digits or hyphens: what names are made of.
 pub(crate) fn words(bytes: &[u8]) -> usize {
     leading(bytes, |lanes| alphanumeric(lanes) | lanes.cmp_eq(u8x16::splat(b'-')))
 }
 
-/// How many bytes at the beginning are those or dots or underscores: what hosts are made of.
-pub(crate) fn host(bytes: &[u8]) -> usize {
+/// How many bytes at the beginning are visible ASCII, and no `#`: what targets are made of.
+pub(crate) fn target(bytes: &[u8]) -> usize {
     leading(bytes, |lanes| {
-        let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
-        alphanumeric(lanes) | is(b'-') | is(b'.') | is(b'_')
+        let visible = up_to(lanes - u8x16::splat(0x21), 0x7e - 0x21);
+        visible & !lanes.cmp_eq(u8x16::splat(b'#'))
     })
-}
-
-/// How many bytes at the beginning are visible ASCII.
-pub(crate) fn visible(bytes: &[u8]) -> usize {
-    leading(bytes, |lanes| up_to(lanes - u8x16::splat(0x21), 0x7e - 0x21))
 }
 
 /// How many bytes at the beginning are no control bytes, or tabs.

@@ -336,9 +336,10 @@ fn poll_scan<R: AsyncRead + Unpin>(
     input: &mut Input<R>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Scanned, ReadError>> {
-    let mut more = !input.bytes().is_empty();
     loop {
-        if more && let Some(scanned) = scanner.scan(input.bytes())? {
+        if !input.bytes().is_empty()
+            && let Some(scanned) = scanner.scan(input.bytes())?
+        {
             return Poll::Ready(Ok(scanned));
         }
         if input.is_full() {
@@ -347,7 +348,6 @@ fn poll_scan<R: AsyncRead + Unpin>(
         if ready!(input.poll_fill(cx))? == 0 {
             return Poll::Ready(Err(ReadError::Truncated));
         }
-        more = true;
     }
 }
 

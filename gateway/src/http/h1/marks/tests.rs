@@ -34,11 +34,19 @@ proptest! {
     }
 
     #[test]
+    fn every_byte_of_a_host_has_its_mark(bytes in bytes()) {
+        let marks = HostMarks::of(&bytes);
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        prop_assert_eq!(marks.fit & places(&bytes, |_| true), places(&bytes, is_fit));
+        prop_assert_eq!(marks.dots, places(&bytes, |byte| byte == b'.'));
+        prop_assert_eq!(marks.capitals, places(&bytes, |byte| byte.is_ascii_uppercase()));
+    }
+
+    #[test]
     fn a_run_ends_at_the_first_byte_of_another_class(bytes in bytes()) {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         prop_assert_eq!(words(&bytes), count(&bytes, is_word));
-        prop_assert_eq!(host(&bytes), count(&bytes, |byte| is_word(byte) || b"._".contains(&byte)));
-        prop_assert_eq!(visible(&bytes), count(&bytes, |byte| byte.is_ascii_graphic()));
+        prop_assert_eq!(target(&bytes), count(&bytes, |byte| byte.is_ascii_graphic() && byte != b'#'));
         prop_assert_eq!(text(&bytes), count(&bytes, |byte| !is_control(byte)));
     }
 }

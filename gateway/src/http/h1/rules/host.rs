@@ -3,54 +3,67 @@ use std::net::Ipv6Addr;
 
 use super::super::limits;
 use super::super::malformed::Malformed;
-use super::super::marks;
+use super::super::marks::{BLOCK, HostMarks};
+
+/// What is told of a host that keeps the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    /// Bytes of its name: without port, and without a dot at its end.
+    pub(crate) name: usize,
+    /// Whether a letter of the name is a capital.
+    pub(crate) capitals: bool,
+}
 
 /// Checks a host with an optional port: a DNS name (underscores allowed), an IPv4 or a bracketed IPv6 address.
-pub(crate) fn check(host: &[u8]) -> Result<(), Malformed> {
-    let (name, port) = split(host).ok_or(Malformed::Host)?;
-    let valid = match name {
-        [b'[', address @ .., b']'] => is_ipv6(address),
-        _ => is_name(name),
-    };
-    if valid && port.is_none_or(is_port) { Ok(()) } else { Err(Malformed::Host) }
-}
-
-/// A name and perhaps a port.
-type Parts<'a> = (&'a [u8], Option<&'a [u8]>);
-
-/// Splits off the port at the only colon, or at the one behind a bracket.
-fn split(host: &[u8]) -> Option<Parts<'_>> {
-    if host.first() == Some(&b'[') {
-        let close = host.iter().position(|&b| b == b']')?;
-        let (name, rest) = host.split_at_checked(close + 1)?;
-        return match rest {
-            [] => Some((name, None)),
-            [b':', port @ ..] => Some((name, Some(port))),
-            _ => None,
-        };
+pub(crate) fn check(host: &[u8]) -> Result<Judged, Malformed> {
+    let (judged, end) = match host {
+        [b'[', rest @ ..] => literal(rest),
+        _ => name(host),
     }
-    match host.iter().position(|&b| b == b':') {
-        None => Some((host, None)),
-        Some(colon) => Some((host.get(..colon)?, host.get(colon + 1..))),
+    .ok_or(Malformed::Host)?;
+    match host.get(end..) {
+        Some([]) => Ok(judged),
+        Some([b':', port @ ..]) if is_port(port) => Ok(judged),
+        _ => Err(Malformed::Host),
     }
 }
 
-fn is_name(name: &[u8]) -> bool {
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    name.len() <= limits::HOST_BYTES && labels(name)
-}
-
-/// Whether there is nothing but labels with one dot between two of them.
-fn labels(name: &[u8]) -> bool {
-    let mut begins = true;
-    for &byte in name {
-        let is_dot = byte == b'.';
-        if is_dot && begins {
-            return false;
+/// A name, and where it ends: labels with one dot between two of them.
+fn name(host: &[u8]) -> Option<(Judged, usize)> {
+    let (mut end, mut capitals, mut behind_dot) = (0, false, true);
+    for block in host.chunks(BLOCK) {
+        let marks = HostMarks::of(block);
+        let length = (marks.fit.trailing_ones() as usize).min(block.len());
+        if length == 0 {
+            break;
         }
-        begins = is_dot;
+        let dots = marks.dots & here(length);
+        if dots & (dots << 1 | u64::from(behind_dot)) != 0 {
+            return None;
+        }
+        capitals |= marks.capitals & here(length) != 0;
+        behind_dot = dots >> (length - 1) == 1;
+        end += length;
+        if length < block.len() {
+            break;
+        }
     }
-    !begins && marks::host(name) == name.len()
+    let name = end - usize::from(end > 0 && behind_dot);
+    let fits = (1..=limits::HOST_BYTES).contains(&name);
+    fits.then_some((Judged { name, capitals }, end))
+}
+
+/// A bit for each of the first bytes of a block.
+const fn here(length: usize) -> u64 {
+    u64::MAX >> (BLOCK - length)
+}
+
+/// The address that `rest` begins with, behind a bracket.
+fn literal(rest: &[u8]) -> Option<(Judged, usize)> {
+    let close = rest.iter().position(|&b| b == b']')?;
+    let address = rest.get(..close)?;
+    let (name, capitals) = (close + 2, address.iter().any(u8::is_ascii_uppercase));
+    is_ipv6(address).then_some((Judged { name, capitals }, name))
 }
 
 fn is_ipv6(address: &[u8]) -> bool {
@@ -61,3 +74,6 @@ fn is_port(port: &[u8]) -> bool {
     matches!(port, [b'1'..=b'9', rest @ ..] if rest.len() < 5 && rest.iter().all(u8::is_ascii_digit))
         && std::str::from_utf8(port).is_ok_and(|text| text.parse::<u16>().is_ok())
 }
+
+#[cfg(test)]
+mod tests;

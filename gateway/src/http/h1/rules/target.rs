@@ -2,6 +2,7 @@
 use super::super::grammar;
 use super::super::limits;
 use super::super::malformed::Malformed;
+use super::super::marks;
 
 /// The form of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) fn form<'a>(method: &[u8], target: &'a [u8]) -> Result<Form<'a>, Malf
     if target.len() > limits::TARGET_BYTES {
         return Err(Malformed::TargetTooLong);
     }
-    if !grammar::is_visible(target) || target.contains(&b'#') {
+    if target.is_empty() || marks::target(target) != target.len() {
         return Err(Malformed::Target);
     }
     match target {
