@@ -1,6 +1,7 @@
 //! Requests as one worker counts them: workers write nothing in common, a scrape adds up.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const REQUESTS: &str = "spanway_requests_total";
 const DURATION: &str = "spanway_request_duration_seconds";
 
 /// Who answered a request, or should have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answerer<'a> {
     /// A rule of a route.
     Rule(&'a RuleId),
@@ -37,7 +38,7 @@ pub enum Answerer<'a> {
 }
 
 /// What a request is counted under.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct RequestLabels<'a> {
     /// Who answered.
     pub answerer: Answerer<'a>,
@@ -66,7 +67,7 @@ pub(crate) fn known_method(method: &[u8]) -> &'static str {
 pub struct Tally(Mutex<HashMap<Key, Cell, ahash::RandomState>>);
 
 /// The same as [`RequestLabels`], to keep. Both have one hash.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
     answerer: OwnedAnswerer,
     cluster: Box<str>,
@@ -75,7 +76,7 @@ struct Key {
     flags: &'static str,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 enum OwnedAnswerer {
     Rule(RuleId),
     Service(BackendKey),
@@ -149,7 +150,33 @@ impl Answerer<'_> {
     }
 }
 
+impl Hash for Answerer<'_> {
+    /// By what tells most of them apart: the names of routes and Services, and places in a route.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Rule(RuleId { route, index, .. }) => {
+                route.name.name.hash(state);
+                state.write_usize(*index);
+            }
+            Self::Service(key) => key.port().service.name.hash(state),
+            Self::Nobody => {}
+        }
+    }
+}
+
 // === impl Key ===
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.answerer(), self.status).hash(state);
+    }
+}
+
+impl Hash for RequestLabels<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.answerer, self.status).hash(state);
+    }
+}
 
 impl Key {
     fn of(labels: &RequestLabels<'_>) -> Self {

@@ -125,15 +125,15 @@ impl<T: Pooled> Pool<T> {
         let mut idle = try_lock(&self.0)?;
         loop {
             let queue = idle.by_reach.get_mut(reach)?;
-            let since = queue.back().map(|kept| now.saturating_duration_since(kept.since));
-            if since.is_some_and(|since| since >= within && since < IDLE_WAIT) {
+            let rested = now.saturating_duration_since(queue.back()?.since);
+            if rested >= within && rested < IDLE_WAIT {
                 // All others have been idle for longer.
                 return None;
             }
             // An empty queue stays for the next connection; the sweep takes it away.
             let mut kept = queue.pop_back()?;
             idle.count = idle.count.saturating_sub(1);
-            let fresh = now.saturating_duration_since(kept.since) < IDLE_WAIT;
+            let fresh = rested < IDLE_WAIT;
             if fresh && !kept.origin.is_draining(snapshot) && !kept.connection.is_stale() {
                 return Some((kept.connection, kept.origin));
             }
