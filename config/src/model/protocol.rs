@@ -1,6 +1,10 @@
 //! What a port speaks, as its `appProtocol` says (KEP-3726).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// The names that most opaque ports have: one text for all of them.
+static USUAL: LazyLock<[Arc<str>; 4]> =
+    LazyLock::new(|| ["tcp", "tls", "https", "kubernetes.io/wss"].map(Arc::from));
 
 /// The application protocol of a Service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,7 +27,10 @@ impl AppProtocol {
             None | Some("") => Self::Unset,
             Some("http" | "kubernetes.io/ws") => Self::Http1,
             Some("kubernetes.io/h2c" | "grpc") => Self::H2c,
-            Some(other) => Self::Opaque(other.into()),
+            Some(other) => {
+                let usual = USUAL.iter().find(|usual| &***usual == other);
+                Self::Opaque(usual.map_or_else(|| other.into(), Arc::clone))
+            }
         }
     }
 
