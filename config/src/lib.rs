@@ -17,6 +17,8 @@ pub mod compile;
 
 pub mod marks;
 
+pub mod packed;
+
 pub mod ports;
 
 pub mod resources;

@@ -9,9 +9,9 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
+use crate::api::ConfigMap;
 use crate::marks::PORT_RECORD;
 use crate::model::Name;
 use crate::table::PortOwner;
@@ -127,8 +127,8 @@ impl PortRecords {
         let mut records = Self::default();
         for (name, object) in objects {
             if &*name.namespace == namespace && is_record(object) {
-                for (key, value) in object.data.iter().flatten() {
-                    records.add(name, key, value);
+                for (key, value) in object.data.read() {
+                    records.add(name, &key, &value);
                 }
             }
         }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::core::DynamicObject;
 
 use crate::api::{
-    ClusterLink, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
+    ClusterLink, ConfigMap, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
     ServiceImport, TlsRoute,
 };
 use crate::model::{Kind, Name, ObjectRef};

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use config::api::ConfigMap;
 use config::marks::{MANAGED_BY, MANAGER, PORT_RECORD};
 use config::model::{Kind, Name, ObjectRef};
 use config::ports::{PortRecord, PortRecords, is_record};
 use config::table::PortOwner;
 use imbl::OrdMap;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use crate::plan::{Change, Object};
@@ -206,7 +206,7 @@ impl<'a> Ledger<'a> {
             .filter(|(name, object)| &*name.namespace == namespace && is_record(object));
         for (name, object) in ours {
             ledger.objects.insert(name.clone(), Some(object));
-            for port in object.data.iter().flatten().filter_map(|(key, _)| key.parse().ok()) {
+            for port in object.data.read().keys().filter_map(|key| key.parse().ok()) {
                 ledger.home.entry(port).or_insert_with(|| name.clone());
             }
         }
@@ -249,8 +249,7 @@ impl<'a> Ledger<'a> {
     /// The object as it is to be. What cannot be read in it stays as it is.
     fn change(&self, name: &Name, read: Option<&ConfigMap>) -> Change {
         let is_here = |port: &u16| self.home.get(port) == Some(name);
-        let mut data: BTreeMap<String, String> =
-            read.and_then(|object| object.data.clone()).unwrap_or_default();
+        let mut data = read.map(|object| object.data.read()).unwrap_or_default();
         data.retain(|key, value| {
             let here = key.parse().is_ok_and(|port| is_here(&port));
             !here || serde_json::from_str::<PortRecord>(value).is_err()

@@ -84,7 +84,7 @@ fn read(
     let invalid =
         |what: &str| Rejected::new("InvalidCACertificateRef", format!("ConfigMap {name} {what}"));
     let object = world.config_map(&name).ok_or_else(|| invalid("does not exist"))?;
-    let text = object.data.as_ref().and_then(|data| data.get("ca.crt"));
+    let text = object.data.get("ca.crt");
     let text = text.ok_or_else(|| invalid("has no `ca.crt`"))?;
     certificates(text.as_bytes()).map_err(|what| invalid(&format!("has a `ca.crt` that {what}")))
 }

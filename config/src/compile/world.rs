@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 
-use crate::api::{GatewayClass, ReferenceGrant, ServiceImport};
+use crate::api::{ConfigMap, GatewayClass, ReferenceGrant, ServiceImport};
 use crate::model::{Kind, Name, ObjectRef};
 use crate::resources::{Objects, Resources};
 

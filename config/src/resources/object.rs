@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Resource;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::revision::Stated;
 use crate::api::{
-    ClusterLink, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
+    ClusterLink, ConfigMap, Gateway, GatewayClass, HttpRoute, Pod, ReferenceGrant, ServiceExport,
     ServiceImport, TlsRoute,
 };
 use crate::model::Kind;

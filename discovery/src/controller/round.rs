@@ -243,7 +243,7 @@ fn read_links(seen: &Seen<'_>) -> Links {
     let bundle = |reference: &BundleRef| {
         let name = Name::new(namespace, &reference.name);
         let object = seen.resources.config_maps.get(&name)?;
-        object.data.as_ref()?.get(reference.key()).map(|text| Arc::from(text.as_str()))
+        object.data.get(reference.key()).map(Arc::from)
     };
     let Settings { cluster, trust_domain, .. } = seen.settings;
     let own = Own { cluster, trust_domain };

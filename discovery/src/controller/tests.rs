@@ -181,7 +181,7 @@ fn settings() -> Settings {
 /// How many ports are recorded.
 fn recorded(resources: &Resources) -> usize {
     let maps = resources.config_maps.valid.values();
-    maps.map(|map| map.data.as_ref().map_or(0, BTreeMap::len)).sum()
+    maps.map(|map| map.data.read().len()).sum()
 }
 
 /// The report of a gateway that has every recorded port bound.

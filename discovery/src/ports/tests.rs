@@ -165,7 +165,7 @@ fn records_lie_in_several_objects() {
         .collect();
     world.step(0);
     let sizes: Vec<usize> =
-        world.objects.values().map(|object| object.data.as_ref().unwrap().len()).collect();
+        world.objects.values().map(|object| object.data.read().len()).collect();
     assert_eq!(sizes, [1_000, 200]);
 }
 
@@ -190,12 +190,14 @@ fn what_cannot_be_read_is_neither_given_away_nor_lost() {
     world.step(0);
     let (name, object) = world.objects.get_min().cloned().unwrap();
     let mut odd = (*object).clone();
-    odd.data.as_mut().unwrap().insert("20001".into(), "{".into());
+    let mut data = odd.data.read();
+    data.insert("20001".into(), "{".into());
+    odd.data = data.into();
     world.objects.insert(name.clone(), Arc::new(odd));
     world = world.wants(&["a", "b"]);
     world.step(1);
     assert_eq!(world.port_of("b"), Some(20_002));
-    assert_eq!(world.objects[&name].data.as_ref().unwrap()["20001"], "{");
+    assert_eq!(world.objects[&name].data.get("20001").unwrap(), "{");
 }
 
 #[test]
@@ -204,8 +206,9 @@ fn an_owner_with_two_ports_keeps_the_lower() {
     world.step(0);
     let (name, object) = world.objects.get_min().cloned().unwrap();
     let mut twice = (*object).clone();
-    let data = twice.data.as_mut().unwrap();
+    let mut data = twice.data.read();
     data.insert("20005".into(), data["20000"].clone());
+    twice.data = data.into();
     world.objects.insert(name, Arc::new(twice));
     world.step(1);
     assert_eq!(world.port_of("a"), Some(20_000));

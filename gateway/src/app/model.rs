@@ -257,8 +257,7 @@ impl Model {
         let own = Own { cluster: &self.own.cluster, trust_domain: &self.own.trust_domain };
         let (sound, rejected) = links(&now.cluster_links.valid, own, &|wanted: &BundleRef| {
             let name = Name::new(&self.compiler.context().namespace, &wanted.name);
-            let data = now.config_maps.valid.get(&name)?.data.as_ref()?;
-            data.get(wanted.key()).map(|text| text.as_str().into())
+            now.config_maps.valid.get(&name)?.data.get(wanted.key()).map(Arc::from)
         });
         self.derived.links = sound.into();
         self.derived.rejected_links = rejected.into();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use config::api::ConfigMap;
 use config::compile::{Compiled, Context, compile};
 use config::marks::{PORT_RECORD, Standing};
 use config::model::Name;
@@ -14,7 +15,6 @@ use discovery::catalog::{Exports, NamespaceLabels};
 use discovery::endpoint::EndpointTable;
 use discovery::endpoint::build::{Built, Inputs, Links, Mirrored};
 use imbl::OrdMap;
-use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// The name of the record of ports that only stand in for those that a leader would allot.
@@ -66,8 +66,8 @@ fn stand_in(resources: &mut Resources, context: &Context) -> BTreeSet<u16> {
         labels: Some([(PORT_RECORD.to_owned(), "true".to_owned())].into()),
         ..ObjectMeta::default()
     };
-    let data = given.into_iter().map(|(port, record)| (port.to_string(), record)).collect();
-    let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+    let data = given.into_iter().map(|(port, record)| (port.to_string(), record));
+    let map = ConfigMap { metadata, data: data.collect::<BTreeMap<_, _>>().into() };
     resources.config_maps.valid.insert(Name::new(&context.namespace, STAND_IN), Arc::new(map));
     ports
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use config::model::identity::TrustDomain;
 use config::model::{Kind, Name, ObjectRef};
@@ -99,8 +100,7 @@ fn rejected(read: &Offline, namespace: &str, own: Own<'_>) -> Vec<(ObjectRef, Sa
     let resources = &read.contents.resources;
     let bundle = |wanted: &config::api::cluster_link::BundleRef| {
         let map = resources.config_maps.get(&Name::new(namespace, &wanted.name))?;
-        let text = map.data.as_ref()?.get(wanted.key())?;
-        Some(text.as_str().into())
+        map.data.get(wanted.key()).map(Arc::from)
     };
     let (_, of_links) = links(&resources.cluster_links.valid, own, &bundle);
     let of_links =

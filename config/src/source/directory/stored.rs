@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::files::Role;
+use crate::packed::Packed;
 
 /// What we write ourselves is long and says the same again and again: packed, it takes a fraction of the
 /// memory, and hardly anybody reads it a second time.
 #[derive(Clone, Debug, Eq)]
 pub(super) enum Stored {
     Plain(Arc<str>),
-    Packed(Arc<[u8]>),
+    Packed(Packed),
 }
 
 impl Stored {
@@ -18,9 +19,7 @@ impl Stored {
     pub(super) fn new(text: &str, role: Role) -> Self {
         match role {
             Role::Written => Self::Plain(text.into()),
-            Role::Made | Role::Status => {
-                Self::Packed(lz4_flex::block::compress_prepend_size(text.as_bytes()).into())
-            }
+            Role::Made | Role::Status => Self::Packed(Packed::new(text)),
         }
     }
 
@@ -28,11 +27,7 @@ impl Stored {
     pub(super) fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
-            Self::Packed(bytes) => {
-                let bytes = lz4_flex::block::decompress_size_prepended(bytes).unwrap_or_default();
-                // It was text when it was packed.
-                Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
-            }
+            Self::Packed(packed) => Cow::Owned(packed.text()),
         }
     }
 }
@@ -47,7 +42,7 @@ impl PartialEq for Stored {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Plain(one), Self::Plain(other)) => Arc::ptr_eq(one, other) || one == other,
-            (Self::Packed(one), Self::Packed(other)) => Arc::ptr_eq(one, other) || one == other,
+            (Self::Packed(one), Self::Packed(other)) => one == other,
             // One is the user's and one is ours: they may say the same all the same.
             _ => self.text() == other.text(),
         }

@@ -32,7 +32,7 @@ impl World {
         let contents = read_once(self.folder.path()).expect("it is there");
         assert_eq!(contents.problems, []);
         let map = contents.resources.config_maps.get(&Name::new("shop", "web"))?;
-        map.data.as_ref()?.get("k").cloned()
+        map.data.get("k")
     }
 
     async fn apply(&self, value: &str) -> DynamicObject {

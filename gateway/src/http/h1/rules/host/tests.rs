@@ -11,7 +11,8 @@ fn hosts() -> impl Strategy<Value = String> {
         Just(String::new()),
         Just("a b".to_owned()),
     ];
-    let end = prop_oneof![Just(""), Just("."), Just(":80"), Just(".:1"), Just(":0"), Just(":65536")];
+    let end =
+        prop_oneof![Just(""), Just("."), Just(":80"), Just(".:1"), Just(":0"), Just(":65536")];
     (prop::collection::vec(label, 1..7), end)
         .prop_map(|(labels, end)| format!("{}{end}", labels.join(".")))
 }
