@@ -164,8 +164,7 @@ fn records_lie_in_several_objects() {
         .map(|number| (owner(&format!("{number:04}"), 80), Name::new("shop", "web")))
         .collect();
     world.step(0);
-    let sizes: Vec<usize> =
-        world.objects.values().map(|object| object.data.read().len()).collect();
+    let sizes: Vec<usize> = world.objects.values().map(|object| object.data.read().len()).collect();
     assert_eq!(sizes, [1_000, 200]);
 }
 

@@ -22,25 +22,13 @@ pub(crate) struct Marks {
 impl Marks {
     /// Of the first bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        match bytes.first_chunk() {
-            Some(block) => Self::of_block(block),
-            None => Self::of_block(&padded(bytes)),
-        }
-    }
-
-    #[inline]
-    fn of_block(block: &[u8; BLOCK]) -> Self {
-        let mut marks = Self::default();
-        for (at, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
-            let lanes = u8x16::new(*lanes);
+        let [feeds, returns, controls] = masks(bytes, |lanes| {
             let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
             let (feed, carriage, tab) = (is(b'\n'), is(b'\r'), is(b'\t'));
             let control = (up_to(lanes, 0x1f) & !(feed | carriage | tab)) | is(0x7f);
-            marks.feeds |= bits(feed) << (at * LANES);
-            marks.returns |= bits(carriage) << (at * LANES);
-            marks.controls |= bits(control) << (at * LANES);
-        }
-        marks
+            [feed, carriage, control]
+        });
+        Self { feeds, returns, controls }
     }
 }
 
@@ -58,26 +46,33 @@ pub(crate) struct HostMarks {
 impl HostMarks {
     /// Of the first bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        match bytes.first_chunk() {
-            Some(block) => Self::of_block(block),
-            None => Self::of_block(&padded(bytes)),
-        }
-    }
-
-    #[inline]
-    fn of_block(block: &[u8; BLOCK]) -> Self {
-        let mut marks = Self::default();
-        for (at, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
-            let lanes = u8x16::new(*lanes);
+        let [fit, dots, capitals] = masks(bytes, |lanes| {
             let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
             let dot = is(b'.');
             let capital = up_to(lanes - u8x16::splat(b'A'), 25);
-            marks.fit |= bits(alphanumeric(lanes) | is(b'-') | is(b'_') | dot) << (at * LANES);
-            marks.dots |= bits(dot) << (at * LANES);
-            marks.capitals |= bits(capital) << (at * LANES);
-        }
-        marks
+            [alphanumeric(lanes) | is(b'-') | is(b'_') | dot, dot, capital]
+        });
+        Self { fit, dots, capitals }
     }
+}
+
+/// Which of up to [`BLOCK`] bytes are of each of three classes.
+#[inline]
+fn masks(bytes: &[u8], classes: impl Fn(u8x16) -> [u8x16; 3]) -> [u64; 3] {
+    let copy;
+    let block: &[u8; BLOCK] = if let Some(block) = bytes.first_chunk() {
+        block
+    } else {
+        copy = padded(bytes);
+        &copy
+    };
+    let mut masks = [0; 3];
+    for (at, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
+        for (mask, lanes) in masks.iter_mut().zip(classes(u8x16::new(*lanes))) {
+            *mask |= bits(lanes) << (at * LANES);
+        }
+    }
+    masks
 }
 
 /// How many bytes at the beginning are letters, digits or hyphens: what names are made of.
