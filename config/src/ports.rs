@@ -172,6 +172,29 @@ impl PortRecords {
     }
 }
 
+/// The container port of each owner, as it is kept: no larger than it has to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allotted(Box<[(PortOwner, u16)]>);
+
+impl Allotted {
+    /// The container port of `owner`.
+    pub fn get(&self, owner: &PortOwner) -> Option<u16> {
+        let at = self.0.binary_search_by(|(other, _)| other.cmp(owner)).ok()?;
+        self.0.get(at).map(|(_, port)| *port)
+    }
+
+    /// All that have one.
+    pub fn owners(&self) -> impl Iterator<Item = &PortOwner> {
+        self.0.iter().map(|(owner, _)| owner)
+    }
+}
+
+impl From<BTreeMap<PortOwner, u16>> for Allotted {
+    fn from(ports: BTreeMap<PortOwner, u16>) -> Self {
+        Self(ports.into_iter().collect())
+    }
+}
+
 /// Whether `object` holds port records.
 pub fn is_record(object: &ConfigMap) -> bool {
     let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(PORT_RECORD));

@@ -8,7 +8,7 @@
 //!                  └── who looked at it (Uses) ──┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
@@ -21,9 +21,8 @@ use super::uses::Uses;
 use super::world::{Used, World};
 use super::{Compiled, Context, gateway, http_route, mirrored, ports, stream_route};
 use crate::model::{Kind, Name, ObjectRef};
-use crate::ports::PortRecords;
+use crate::ports::{Allotted, PortRecords};
 use crate::resources::{Broken, Resources, Revision};
-use crate::table::PortOwner;
 
 /// What was compiled last, and what it takes to bring it up to date.
 pub(super) struct Incremental {
@@ -34,7 +33,7 @@ pub(super) struct Incremental {
     uses: Uses,
     places: Places,
     alike: Alike,
-    allotted: BTreeMap<PortOwner, u16>,
+    allotted: Allotted,
     claims: Claims,
     compiled: Compiled,
 }
@@ -81,7 +80,7 @@ impl Incremental {
             uses: Uses::default(),
             places: Places::default(),
             alike: Alike::default(),
-            allotted: BTreeMap::new(),
+            allotted: Allotted::default(),
             claims: Claims::default(),
             compiled: Compiled::default(),
         }
@@ -121,9 +120,9 @@ impl Incremental {
         let objects = self.resources.config_maps.valid.iter();
         let objects = objects.map(|(name, object)| (name, &**object));
         let allotted = PortRecords::read(&self.context.namespace, objects).by_owner();
-        let before = mem::replace(&mut self.allotted, allotted);
-        let owners = before.keys().chain(self.allotted.keys());
-        let others = owners.filter(|owner| before.get(*owner) != self.allotted.get(*owner));
+        let before = mem::replace(&mut self.allotted, allotted.into());
+        let owners = before.owners().chain(self.allotted.owners());
+        let others = owners.filter(|owner| before.get(owner) != self.allotted.get(owner));
         let uids: BTreeSet<_> = others.map(|owner| &owner.uid).collect();
         for uid in uids {
             for user in self.uses.of(&Used::Ports(Arc::clone(uid))) {

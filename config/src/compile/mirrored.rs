@@ -13,6 +13,7 @@ use super::reference::{MCS_GROUP, port_number, uid_of};
 use super::world::{Used, World};
 use crate::marks::Standing;
 use crate::model::{AppProtocol, BackendKey, Kind, Name, ObjectRef, ServicePort};
+use crate::ports::Allotted;
 use crate::table::{Hosts, MirroredPort, Port, PortOwner, PortServes, VirtualHosts};
 use crate::verdict::{ParentRef, Rejected};
 
@@ -122,7 +123,7 @@ pub(super) fn serve(
     world: &World<'_>,
     (name, service): (&Name, &Service),
     parents: &Parents,
-    allotted: &BTreeMap<PortOwner, u16>,
+    allotted: &Allotted,
 ) -> Vec<(u16, Arc<Port>)> {
     let Some(standing) = Standing::read(&name.namespace, service.metadata.labels.as_ref()) else {
         return Vec::new();
@@ -139,7 +140,7 @@ pub(super) fn serve(
     let served = tcp.filter_map(|spec| {
         let number = port_number(spec.port)?;
         let owner = PortOwner { uid: Arc::clone(&uid), port: number };
-        let container_port = *allotted.get(&owner)?;
+        let container_port = allotted.get(&owner)?;
         let serves = PortServes::Mirrored(Arc::new(MirroredPort {
             protocol: AppProtocol::parse(spec.app_protocol.as_deref()),
             backend: backend(name, &standing, number),

@@ -1,6 +1,6 @@
 //! What each listener port of a Gateway serves, from what is attached to its listeners.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::attach::Attached;
@@ -8,8 +8,9 @@ use super::gateway::State;
 use super::http_route::Route;
 use super::listener::{Listener, Protocol};
 use crate::model::{Kind, Name, ObjectRef};
+use crate::ports::Allotted;
 use crate::table::{
-    HostIndex, Hosts, Port, PortOwner, PortServes, Rank, RuleId, SniAction, SniTable, StreamRule,
+    HostIndex, Hosts, Port, PortServes, Rank, RuleId, SniAction, SniTable, StreamRule,
     TlsTermination, VirtualHosts, covers,
 };
 use crate::verdict::{GatewayVerdict, ListenerVerdict};
@@ -18,9 +19,9 @@ use crate::verdict::{GatewayVerdict, ListenerVerdict};
 type OnPort<'a> = [(&'a Listener, &'a Attached)];
 
 /// The ports of `gateway` that are allotted.
-pub(super) fn serve(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> Vec<(u16, Arc<Port>)> {
+pub(super) fn serve(gateway: &State, allotted: &Allotted) -> Vec<(u16, Arc<Port>)> {
     let served = gateway.owners().filter_map(|owner| {
-        let container_port = *allotted.get(&owner)?;
+        let container_port = allotted.get(&owner)?;
         let all = gateway.listeners.iter().zip(&gateway.attached);
         let on_port: Vec<_> =
             all.filter(|(one, _)| one.is_accepted() && one.port == Some(owner.port)).collect();
@@ -36,7 +37,7 @@ pub(super) fn serve(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> Vec
 }
 
 /// What a Gateway deserves.
-pub(super) fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> GatewayVerdict {
+pub(super) fn verdict(gateway: &State, allotted: &Allotted) -> GatewayVerdict {
     let conditions = gateway.conditions();
     let accepted = conditions.iter().any(|one| one.type_ == "Accepted" && one.holds);
     let listeners = gateway.listeners.iter().zip(&gateway.attached).map(|(listener, attached)| {
@@ -45,7 +46,7 @@ pub(super) fn verdict(gateway: &State, allotted: &BTreeMap<PortOwner, u16>) -> G
         ListenerVerdict {
             name: listener.name.clone(),
             host: listener.host.clone(),
-            container_port: owner.as_ref().and_then(|owner| allotted.get(owner)).copied(),
+            container_port: owner.as_ref().and_then(|owner| allotted.get(owner)),
             owner,
             servable: usable && listener.is_servable(),
             attached_routes: attached.routes.len(),
