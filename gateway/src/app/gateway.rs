@@ -112,7 +112,7 @@ impl FirstPorts {
             let failed = report.failed.keys().map(|(_, owner)| owner);
             let bound = report.bound.iter().map(|(_, owner)| owner);
             let known: HashSet<&PortOwner> = bound.chain(failed).collect();
-            derived.owners.iter().all(|owner| known.contains(owner))
+            derived.owners().all(|owner| known.contains(&owner))
         };
         self.bound
     }
@@ -279,9 +279,8 @@ const fn next(phase: Phase) -> Phase {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use config::compile::Compiled;
+    use config::model::Name;
 
     use super::*;
     use crate::listener::Bound;
@@ -294,8 +293,9 @@ mod tests {
     fn derived(ports: &[u16]) -> Derived {
         let mut compiled = Compiled::default();
         compiled.table.version = 1;
-        let owners: BTreeSet<_> = ports.iter().map(|port| owner(*port)).collect();
-        Derived { compiled: compiled.into(), owners: owners.into(), ..Derived::default() }
+        let wanted = ports.iter().map(|port| (owner(*port), Name::new("shop", "edge")));
+        compiled.wanted_ports = wanted.collect();
+        Derived { compiled: compiled.into(), ..Derived::default() }
     }
 
     /// The report of the links' port, and of these.

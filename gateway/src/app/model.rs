@@ -37,8 +37,8 @@ use crate::tls::verifier::Refusals;
 pub struct Derived {
     /// What was compiled last, published or held back.
     pub compiled: Arc<Compiled>,
-    /// Who is to have a port: listeners, and the ports of Services of ours.
-    pub owners: OrdSet<PortOwner>,
+    /// The Services that it was made of.
+    pub services: OrdMap<Name, Arc<Service>>,
     /// The links that are sound.
     pub links: Arc<[Link]>,
     /// Those that are not.
@@ -49,6 +49,15 @@ pub struct Derived {
     pub exports: Exports,
     /// What is wrong with certificates and links' trust.
     pub faults: Arc<[Fault]>,
+}
+
+impl Derived {
+    /// Who is to have a port: listeners, and the ports of Services of ours. Found out anew each time:
+    /// nobody asks once all have theirs.
+    pub fn owners(&self) -> impl Iterator<Item = PortOwner> {
+        let listeners = self.compiled.wanted_ports.iter().map(|(owner, _)| owner.clone());
+        listeners.chain(Owners::of(&self.services).ports().into_keys())
+    }
 }
 
 /// Who this cluster is.
@@ -205,7 +214,7 @@ impl Model {
         if !services_stand || !maps_stand {
             self.withdrawals.note(&self.table, &compiled.table, &self.mirrors, at);
         }
-        self.take_services(&before, &touched);
+        self.take_services(&touched);
         self.take_mirrors(&mut touched);
         self.take_compiled(compiled);
         let links_stand = maps_stand && before.cluster_links.valid.ptr_eq(&now.cluster_links.valid);
@@ -218,18 +227,11 @@ impl Model {
         self.offer(same_rules.then_some(&touched.services));
     }
 
-    /// Takes in which of these Services are mirrored, and which are to have ports.
-    fn take_services(&mut self, before: &Resources, touched: &Touched) {
-        let ports = |service: Option<&Arc<Service>>, name: &Name| {
-            let one = service.map(|service| OrdMap::unit(name.clone(), Arc::clone(service)));
-            Owners::of(&one.unwrap_or_default()).ports().into_keys()
-        };
+    /// Takes in which of these Services are mirrored.
+    fn take_services(&mut self, touched: &Touched) {
+        self.derived.services = self.resources.services.valid.clone();
         for name in &touched.services {
             let now = self.resources.services.valid.get(name);
-            for owner in ports(before.services.valid.get(name), name) {
-                self.derived.owners.remove(&owner);
-            }
-            self.derived.owners.extend(ports(now, name));
             match now.and_then(|service| mirror(name, service)) {
                 Some(mirrored) => drop(self.standing.insert(name.clone(), mirrored)),
                 None => drop(self.standing.remove(name)),
@@ -240,14 +242,6 @@ impl Model {
     fn take_compiled(&mut self, compiled: Arc<Compiled>) {
         let before = std::mem::replace(&mut self.derived.compiled, compiled);
         let compiled = &self.derived.compiled;
-        if !Arc::ptr_eq(&before.wanted_ports, &compiled.wanted_ports) {
-            for (owner, _) in before.wanted_ports.iter() {
-                self.derived.owners.remove(owner);
-            }
-            self.derived
-                .owners
-                .extend(compiled.wanted_ports.iter().map(|(owner, _)| owner.clone()));
-        }
         self.credentials_stale |= !Arc::ptr_eq(&before.certificates, &compiled.certificates);
         self.take_table();
     }

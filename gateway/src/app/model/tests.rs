@@ -177,7 +177,7 @@ async fn ports_are_wanted_for_as_long_as_their_service_stands() {
     });
     world.apply(Kind::Service, derived);
     world.publish();
-    let owners = |world: &World| world.model.derived().owners.iter().cloned().collect::<Vec<_>>();
+    let owners = |world: &World| world.model.derived().owners().collect::<Vec<_>>();
     assert_eq!(owners(&world), [PortOwner { uid: "s".into(), port: 80 }]);
     world.resources.remove(&ObjectRef::new(Kind::Service, Name::new("shop", "web")));
     world.publish();
