@@ -140,7 +140,8 @@ impl PortRecords {
             let (object, key) = (object.clone(), key.to_owned());
             return self.invalid.push(InvalidRecord::Key { object, key });
         };
-        match (self.by_port.entry(port), serde_json::from_str(value)) {
+        let read = serde_json::from_str(value).map(|record| self.shared(port, record));
+        match (self.by_port.entry(port), read) {
             (Entry::Occupied(_), _) => {
                 self.invalid.push(InvalidRecord::Twice { object: object.clone(), port });
             }
@@ -155,17 +156,24 @@ impl PortRecords {
         }
     }
 
+    /// The ports of one owner mostly follow each other: its UID and its name are kept once for them.
+    fn shared(&self, port: u16, mut record: PortRecord) -> PortRecord {
+        if let Some((_, before)) = self.by_port.range(..port).next_back() {
+            for (own, other) in [(&mut record.uid, &before.uid), (&mut record.name, &before.name)] {
+                if own == other {
+                    *own = Arc::clone(other);
+                }
+            }
+        }
+        record
+    }
+
     /// The container ports in use by owner: what `compile` asks. Freed ones are not among them.
     pub fn by_owner(&self) -> BTreeMap<PortOwner, u16> {
         let mut owners = BTreeMap::new();
-        let mut last: Option<Arc<str>> = None;
         for (port, record) in &self.by_port {
             if record.freed_at.is_none() && record.transport == Transport::Tcp {
-                // The ports of one owner mostly follow each other: its UID is kept once for them.
-                let uid = last.filter(|uid| *uid == record.uid);
-                let uid = uid.unwrap_or_else(|| Arc::clone(&record.uid));
-                last = Some(Arc::clone(&uid));
-                owners.entry(PortOwner { uid, port: record.port }).or_insert(*port);
+                owners.entry(record.owner()).or_insert(*port);
             }
         }
         owners

@@ -52,3 +52,17 @@ fn objects_of_other_namespaces_record_nothing() {
     let records = PortRecords::read("spanway", [(&Name::new("tenant", "ports-0"), &object)]);
     assert_eq!(records, PortRecords::default());
 }
+
+#[test]
+fn the_records_of_one_owner_share_its_texts() {
+    let record = |uid: &str, port| PortRecord::new(&owner(uid, port), &Name::new("shop", "web"));
+    let data = [
+        ("20001", record("u1", 80).to_json()),
+        ("20002", record("u1", 443).to_json()),
+        ("20003", record("u2", 80).to_json()),
+    ];
+    let records = read(&data.each_ref().map(|(key, value)| (*key, value.as_str())));
+    let [one, two, other] = [20_001, 20_002, 20_003].map(|port| &records.by_port[&port]);
+    assert!(Arc::ptr_eq(&one.uid, &two.uid) && Arc::ptr_eq(&one.name, &two.name));
+    assert_eq!((&*other.uid, &*other.name), ("u2", "shop/web"));
+}
