@@ -1,11 +1,12 @@
 //! What the gateways tell the leader, and what it answers: they only read the API server.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::model::{LinkName, Name};
 use config::table::PortOwner;
-use imbl::OrdSet;
+use imbl::Vector;
 
 /// The state of one gateway, whole: each report replaces the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +24,67 @@ pub struct GatewayReport {
     /// Version of its routing table.
     pub table_version: u64,
     /// Container ports that are bound, each with its owner.
-    pub bound: OrdSet<(u16, PortOwner)>,
+    pub bound: BoundPorts,
     /// Container ports that could not be bound, and why.
     pub bind_failures: Vec<(u16, PortOwner, String)>,
     /// One for each link.
     pub links: Vec<LinkReport>,
     /// Peers of no known link that were refused since the start of this gateway: reason and count.
     pub strangers: Vec<(Arc<str>, u64)>,
+}
+
+/// Container ports, each with its owner, in order: as close together as a copy that is cheap allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BoundPorts(Vector<(u16, PortOwner)>);
+
+impl BoundPorts {
+    /// Adds one.
+    pub fn insert(&mut self, port: (u16, PortOwner)) {
+        if let Err(at) = self.0.binary_search(&port) {
+            self.0.insert(at, port);
+        }
+    }
+
+    /// Takes one away; false if it is not there.
+    pub fn remove(&mut self, port: &(u16, PortOwner)) -> bool {
+        self.0.binary_search(port).map(|at| self.0.remove(at)).is_ok()
+    }
+
+    /// Whether it is there.
+    pub fn contains(&self, port: &(u16, PortOwner)) -> bool {
+        self.0.binary_search(port).is_ok()
+    }
+
+    /// Who has this one.
+    pub fn owners(&self, port: u16) -> impl Iterator<Item = &PortOwner> {
+        let first = self.0.binary_search_by(|(other, _)| other.cmp(&port).then(Ordering::Greater));
+        let first = first.unwrap_or_else(|at| at);
+        let all = (first..).map_while(|at| self.0.get(at));
+        all.take_while(move |(other, _)| *other == port).map(|(_, owner)| owner)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &(u16, PortOwner)> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(u16, PortOwner)> for BoundPorts {
+    fn from_iter<I: IntoIterator<Item = (u16, PortOwner)>>(ports: I) -> Self {
+        let mut all = Self::default();
+        ports.into_iter().for_each(|port| all.insert(port));
+        all
+    }
 }
 
 impl GatewayReport {
@@ -131,11 +186,27 @@ mod tests {
             serving: true,
             draining: false,
             table_version: 1,
-            bound: OrdSet::new(),
+            bound: BoundPorts::default(),
             bind_failures: vec![],
             links: vec![link],
             strangers: vec![],
         }
+    }
+
+    #[test]
+    fn bound_ports_are_found_by_number_whatever_their_order() {
+        let owner = |uid: &str| PortOwner { uid: uid.into(), port: 80 };
+        let all =
+            [(3, owner("b")), (1, owner("a")), (2, owner("c")), (2, owner("a")), (1, owner("a"))];
+        let mut bound: BoundPorts = all.into_iter().collect();
+        let sorted = [(1, owner("a")), (2, owner("a")), (2, owner("c")), (3, owner("b"))];
+        assert!(bound.iter().eq(&sorted));
+        assert!(bound.owners(2).eq(&[owner("a"), owner("c")]));
+        assert!(bound.owners(4).next().is_none() && bound.owners(0).next().is_none());
+        assert!(bound.contains(&sorted[1]) && !bound.contains(&(3, owner("a"))));
+        assert!(bound.remove(&sorted[1]) && !bound.remove(&sorted[1]));
+        assert!(bound.owners(2).eq(&[owner("c")]));
+        assert_eq!((bound.len(), bound.is_empty()), (3, false));
     }
 
     #[test]

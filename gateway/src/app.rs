@@ -26,7 +26,7 @@ use std::time::Duration;
 use config::source::{SourceState, Watched};
 use discovery::catalog::Offers;
 use discovery::catalog::server::Server;
-use discovery::report::{GatewayReport, LeaderWord};
+use discovery::report::{BoundPorts, GatewayReport, LeaderWord};
 use discovery::resolve::SystemResolver;
 use imbl::OrdSet;
 use tokio::sync::watch;
@@ -112,7 +112,7 @@ impl Wires {
             serving: false,
             draining: false,
             table_version: 0,
-            bound: OrdSet::new(),
+            bound: BoundPorts::default(),
             bind_failures: Vec::new(),
             strangers: Vec::new(),
             links: Vec::new(),

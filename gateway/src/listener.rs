@@ -114,7 +114,7 @@ impl<H: Handler> Listeners<H> {
     fn settle(&mut self, port: u16, owner: Option<&PortOwner>) {
         for other in self.owners(port).filter(|other| Some(other) != owner).collect::<Vec<_>>() {
             self.report.failed.remove(&(port, other.clone()));
-            if self.report.bound.remove(&(port, other)).is_some() {
+            if self.report.bound.remove(&(port, other)) {
                 self.close(port);
             }
         }
@@ -136,10 +136,9 @@ impl<H: Handler> Listeners<H> {
     fn owners(&self, port: u16) -> impl Iterator<Item = PortOwner> {
         // No owner comes before one without a UID.
         let first = (port, PortOwner { uid: "".into(), port: 0 });
-        let of_port = move |key: &&(u16, PortOwner)| key.0 == port;
-        let bound = self.report.bound.range(first.clone()..).take_while(of_port);
-        let failed = self.report.failed.range(first..).map(|(key, _)| key).take_while(of_port);
-        bound.chain(failed).map(|(_, owner)| owner.clone())
+        let failed = self.report.failed.range(first..).map(|(key, _)| key);
+        let failed = failed.take_while(move |(other, _)| *other == port).map(|(_, owner)| owner);
+        self.report.bound.owners(port).chain(failed).cloned()
     }
 
     fn bind(&mut self, port: u16, owner: &Owner) -> Bound {

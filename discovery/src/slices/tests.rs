@@ -1,7 +1,6 @@
 //! When a gateway enters the slices, and when it leaves them.
 
 use config::api::pod::PodStatus;
-use imbl::OrdSet;
 use serde_json::json;
 
 use super::*;
@@ -106,7 +105,7 @@ fn a_gateway_comes_in_once_it_serves_and_has_the_port_bound() {
 #[test]
 fn a_port_bound_for_another_owner_does_not_count() {
     let mut other = report(true, true);
-    other.bound = OrdSet::unit((PORT, PortOwner { port: 81, ..owner() }));
+    other.bound = [(PORT, PortOwner { port: 81, ..owner() })].into_iter().collect();
     assert!(!named(None, Some(other), &Slices::default()));
 }
 

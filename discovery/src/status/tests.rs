@@ -186,7 +186,7 @@ fn link_patch_with(
         serving: true,
         draining: false,
         table_version: 1,
-        bound: imbl::OrdSet::new(),
+        bound: crate::report::BoundPorts::default(),
         bind_failures: Vec::new(),
         links: vec![link],
         strangers: strangers.to_vec(),

@@ -139,7 +139,7 @@ mod tests {
             serving,
             draining: false,
             table_version,
-            bound: imbl::OrdSet::new(),
+            bound: discovery::report::BoundPorts::default(),
             bind_failures: vec![],
             links: vec![],
             strangers: vec![],

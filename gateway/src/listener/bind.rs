@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use config::table::PortOwner;
-use imbl::{OrdMap, OrdSet};
+use discovery::report::BoundPorts;
+use imbl::OrdMap;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::upstream::tcp;
@@ -22,7 +23,7 @@ const EAFNOSUPPORT: i32 = 97;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindReport {
     /// Those that are bound on all addresses, each with its owner.
-    pub bound: OrdSet<(u16, PortOwner)>,
+    pub bound: BoundPorts,
     /// Those that are not; why.
     pub failed: OrdMap<(u16, PortOwner), Arc<str>>,
     /// The same of the links' port, once it was tried.

@@ -49,7 +49,7 @@ fn a_port_of_an_unknown_transport_is_left_out() {
     for transport in [1, 99] {
         sent.bound[0].owner.as_mut().unwrap().transport = transport;
         let read = from_wire(&sent).unwrap();
-        assert_eq!(Vec::from_iter(read.bound), [(20_001, owner("b", 443))]);
+        assert!(read.bound.iter().eq(&[(20_001, owner("b", 443))]));
     }
 }
 
