@@ -72,6 +72,7 @@ pub use build::RequestBuilder;
 pub use client::ClientConn;
 pub use copy::{CopyError, copy_body};
 pub use edit::{Change, OwnField};
+pub(crate) use grammar::trim;
 pub use head::{Asked, Block, Body, ReplyTo, RequestHead, ResponseHead, Version};
 pub use limits::Waits;
 pub use malformed::Malformed;

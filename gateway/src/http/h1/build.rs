@@ -95,33 +95,7 @@ fn body(announced: Body, ended: bool, has_length: bool) -> Result<Body, Malforme
     }
 }
 
-impl RequestHead {
-    /// Keeps what the head was made of.
-    #[must_use]
-    pub(crate) fn read_as(mut self, parts: http::request::Parts) -> Self {
-        self.parts = Some(Box::new(parts));
-        self
-    }
-
-    /// What it was made of, if that may go on as it is.
-    pub(crate) fn parts(&self) -> Option<&http::request::Parts> {
-        self.parts.as_deref()
-    }
-}
-
 impl ResponseHead {
-    /// Keeps what the fields were made of.
-    #[must_use]
-    pub(crate) fn read_as(mut self, map: http::HeaderMap) -> Self {
-        self.map = Some(Box::new(map));
-        self
-    }
-
-    /// What they were made of, if that may go on as it is.
-    pub(crate) fn take_map(&mut self) -> Option<http::HeaderMap> {
-        self.map.take().map(|map| *map)
-    }
-
     /// The answer to `asked` that came over HTTP/2. `ended`: no body follows.
     pub fn of_fields<'a>(
         status: u16,

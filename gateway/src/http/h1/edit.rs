@@ -205,6 +205,14 @@ fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The last host that a filter has set.
+pub(crate) fn host<'a>(changes: &[Change<'a>]) -> Option<&'a HeaderValue> {
+    changes.iter().rev().find_map(|change| match change {
+        Change::Set(name, value) if **name == HOST => Some(*value),
+        _ => None,
+    })
+}
+
 /// Changes, and what tells most lines from those that they drop.
 struct Changes<'a> {
     all: &'a [Change<'a>],
@@ -237,10 +245,7 @@ impl<'a> Changes<'a> {
         if self.of_filters & letter(b"host") == 0 {
             return Ok(None);
         }
-        let host = self.all.iter().rev().find_map(|change| match change {
-            Change::Set(name, value) if **name == HOST => Some(value.as_bytes()),
-            _ => None,
-        });
+        let host = host(self.all).map(HeaderValue::as_bytes);
         if let Some(host) = host {
             super::rules::check_host(host)?;
         }

@@ -3,7 +3,9 @@
 use http::header::{EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::http::h1::{Asked, Block, Change, Malformed, RequestBuilder, RequestHead, ResponseHead};
+use crate::http::h1::{
+    Asked, Block, Change, Malformed, RequestBuilder, RequestHead, ResponseHead, edit, trim,
+};
 
 /// Fields for which a map has room at once: those of a browser and our own.
 const USUAL_FIELDS: usize = 24;
@@ -26,8 +28,9 @@ pub(crate) fn request_head(
     for (name, value) in &parts.headers {
         builder.field(name.as_str(), value.as_bytes())?;
     }
-    let head = builder.finish(ended)?;
-    Ok(if is_trimmed(&parts.headers) { head.read_as(parts) } else { head })
+    let mut head = builder.finish(ended)?;
+    head.parts = is_trimmed(&parts.headers).then(|| Box::new(parts));
+    Ok(head)
 }
 
 /// The answer to `asked` that came over HTTP/2, judged like one of HTTP/1.
@@ -36,18 +39,16 @@ pub(crate) fn response_head(
     asked: Asked,
     ended: bool,
 ) -> Result<ResponseHead, Malformed> {
-    let head = ResponseHead::of_fields(parts.status.as_u16(), pairs(&parts.headers), asked, ended)?;
-    Ok(if is_trimmed(&parts.headers) { head.read_as(parts.headers) } else { head })
+    let status = parts.status.as_u16();
+    let mut head = ResponseHead::of_fields(status, pairs(&parts.headers), asked, ended)?;
+    head.map = is_trimmed(&parts.headers).then(|| Box::new(parts.headers));
+    Ok(head)
 }
 
 /// Whether no value has spaces around it (RFC 9113 section 8.2.1), so that all can go on as they
 /// are.
 fn is_trimmed(headers: &HeaderMap) -> bool {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    headers
-        .values()
-        .map(HeaderValue::as_bytes)
-        .all(|value| !(is_space(value.first()) || is_space(value.last())))
+    headers.values().map(HeaderValue::as_bytes).all(|value| trim(value).len() == value.len())
 }
 
 /// The request for the next hop.
@@ -55,9 +56,11 @@ pub(crate) fn request(
     head: &RequestHead,
     changes: &[Change<'_>],
 ) -> Result<Request<()>, Malformed> {
-    let (method, uri, mut headers) = match head.parts() {
-        Some(parts) => (parts.method.clone(), parts.uri.clone(), parts.headers.clone()),
-        None => (method(head)?, Uri::default(), lines(head.end_to_end())?),
+    let (method, mut uri, mut headers) = match &head.parts {
+        Some(parts) => {
+            (parts.method.clone(), parts.uri.clone().into_parts(), parts.headers.clone())
+        }
+        None => (method(head)?, target(head)?, lines(head.end_to_end())?),
     };
     // An expectation has no meaning behind a gateway that has read the head.
     headers.remove(EXPECT);
@@ -67,15 +70,11 @@ pub(crate) fn request(
     if head.accepts_trailers() {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    let mut uri = uri.into_parts();
     uri.scheme = Some(http::uri::Scheme::HTTP);
-    if let Some(host) = host(changes) {
+    if let Some(host) = edit::host(changes) {
         uri.authority = Some(host.as_bytes().try_into().map_err(|_| Malformed::Host)?);
     } else if uri.authority.is_none() {
         uri.authority = Some(head.host().parse().map_err(|_| Malformed::Host)?);
-    }
-    if head.parts().is_none() {
-        uri.path_and_query = Some(head.target().parse().map_err(|_| Malformed::Target)?);
     }
     let mut request = Request::new(());
     *request.method_mut() = method;
@@ -84,16 +83,14 @@ pub(crate) fn request(
     Ok(request)
 }
 
-fn method(head: &RequestHead) -> Result<Method, Malformed> {
-    Method::from_bytes(head.method_bytes()).map_err(|_| Malformed::Method)
+fn target(head: &RequestHead) -> Result<http::uri::Parts, Malformed> {
+    let mut uri = http::uri::Parts::default();
+    uri.path_and_query = Some(head.target().parse().map_err(|_| Malformed::Target)?);
+    Ok(uri)
 }
 
-/// The last host that a filter has set.
-fn host<'a>(changes: &[Change<'a>]) -> Option<&'a HeaderValue> {
-    changes.iter().rev().find_map(|change| match change {
-        Change::Set(name, value) if **name == HOST => Some(*value),
-        _ => None,
-    })
+fn method(head: &RequestHead) -> Result<Method, Malformed> {
+    Method::from_bytes(head.method_bytes()).map_err(|_| Malformed::Method)
 }
 
 /// The answer for a client.
@@ -102,8 +99,8 @@ pub(crate) fn response(
     changes: &[Change<'_>],
 ) -> Result<Response<()>, Malformed> {
     let status = StatusCode::from_u16(head.status()).map_err(|_| Malformed::Status)?;
-    let mut headers = match head.take_map() {
-        Some(map) => map,
+    let mut headers = match head.map.take() {
+        Some(map) => *map,
         None => lines(head.end_to_end())?,
     };
     change(changes, &mut headers)?;
