@@ -235,8 +235,7 @@ impl Load {
         let took = took.as_secs_f64() * 1e9;
         let weight = self.weight(now);
         let old = self.rtt_at(weight);
-        let next =
-            if took > old { took } else { self.raw().mul_add(weight, took * (1.0 - weight)) };
+        let next = if took > old { took } else { self.raw() * weight + took * (1.0 - weight) };
         self.rtt.store(whole(next), Relaxed);
         self.seen.store(now.0, Relaxed);
     }
