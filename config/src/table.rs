@@ -23,7 +23,7 @@ pub use self::matching::{
 };
 pub use self::path_index::{Age, Rank};
 pub use self::port::{
-    ClientAuth, MirroredPort, Port, PortOwner, PortServes, SniAction, SniTable, StreamRule,
+    ClientAuth, MirroredPort, Owned, Port, PortOwner, PortServes, SniAction, SniTable, StreamRule,
     TlsTermination, Withdrawn,
 };
 pub use self::rule::{Backend, Filter, HeaderChange, Rule, RuleId, Target, Timeouts};
@@ -33,12 +33,13 @@ pub use self::virtual_hosts::{Hosts, Outcome, Place, Standing, Tried, VirtualHos
 pub trait Request {
     /// The method, such as `GET`.
     fn method(&self) -> &str;
-    /// The path, with its leading slash and without the query.
-    fn path(&self) -> &str;
+    /// The path, with its leading slash and without the query; bytes, as to show that they are text
+    /// takes longer than to compare them.
+    fn path(&self) -> &[u8];
     /// What follows the `?`.
     fn query(&self) -> Option<&str>;
     /// The host without port, lower case.
-    fn host(&self) -> &str;
+    fn host(&self) -> &[u8];
     /// The values of a field; `name` is lower case.
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a;
 }
@@ -77,11 +78,12 @@ impl RoutingTable {
 
     /// What the container port `number` serves to the connections of `owner`. They keep their owner
     /// when it goes and when the port is given to somebody else.
-    pub fn port_of(&self, number: u16, owner: &PortOwner) -> Option<&Arc<Port>> {
+    pub fn port_of(&self, number: u16, owner: &PortOwner) -> Option<Owned<'_>> {
         let standing = self.port(number).filter(|port| port.owner == *owner);
+        let standing = standing.map(|port| Owned { port, stands: true });
         standing.or_else(|| {
             let gone = self.withdrawn.get(&number).filter(|gone| gone.port.owner == *owner)?;
-            Some(&gone.port)
+            Some(Owned { port: &gone.port, stands: false })
         })
     }
 

@@ -9,9 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::table::{
-    MirroredPort, Port, PortServes, SniAction, SniTable, TlsTermination, VirtualHosts,
-};
+use config::table::{MirroredPort, Owned, Port, PortServes, SniAction, SniTable, TlsTermination};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 
@@ -89,37 +87,16 @@ pub struct Connections<V, E> {
 }
 
 impl HttpConnection {
-    /// The port as it is in `snapshot`, or as it was when its owner went. `None` when that is long
-    /// ago: then the connection carries no more requests.
-    pub fn port_in<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<Port>> {
+    /// The port as it is in `snapshot`, or as it was when its owner went: then the client is better
+    /// served by a new connection. `None` when that is long ago: then the connection carries no more
+    /// requests.
+    pub fn port_in<'a>(&self, snapshot: &'a Snapshot) -> Option<Owned<'a>> {
         snapshot.table.port_of(self.container_port, &self.port.owner)
-    }
-
-    /// Whether the owner of the port is still there. If not, the client is better served by a new
-    /// connection.
-    pub fn stands(&self, snapshot: &Snapshot) -> bool {
-        snapshot.table.stands(self.container_port, &self.port.owner)
-    }
-
-    /// The hosts from which requests on this connection are served, as they are in `snapshot`.
-    /// `None`: nothing serves them any more, or a mirrored port has no rules of its own.
-    pub fn hosts<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<VirtualHosts>> {
-        match &self.port_in(snapshot)?.serves {
-            PortServes::Http(hosts) => Some(hosts),
-            PortServes::Mirrored(port) => port.routes.as_ref(),
-            PortServes::Tls(table) => {
-                let tls = self.tls.as_ref()?;
-                match action(table, tls.sni.as_deref())?.as_ref() {
-                    SniAction::Terminate(termination) => Some(&termination.hosts),
-                    SniAction::Passthrough(_) => None,
-                }
-            }
-        }
     }
 }
 
 fn action<'a>(table: &'a SniTable, sni: Option<&str>) -> Option<&'a Arc<SniAction>> {
-    table.actions.find(sni.unwrap_or_default())
+    table.actions.find(sni.unwrap_or_default().as_bytes())
 }
 
 impl<V: Serve, E: Exports> Handler for Connections<V, E> {

@@ -77,13 +77,13 @@ impl PathMatch {
     }
 
     /// Whether `path` is covered.
-    pub fn is_match(&self, path: &str) -> bool {
+    pub fn is_match(&self, path: &[u8]) -> bool {
         match self {
-            Self::Exact(exact) => &**exact == path,
+            Self::Exact(exact) => exact.as_bytes() == path,
             Self::Prefix(prefix) => path
-                .strip_prefix(&**prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            Self::Regex(pattern) => pattern.is_match(path.as_bytes()),
+                .strip_prefix(prefix.as_bytes())
+                .is_some_and(|rest| matches!(rest, [] | [b'/', ..])),
+            Self::Regex(pattern) => pattern.is_match(path),
         }
     }
 }

@@ -68,9 +68,9 @@ pub(crate) enum PathIndex {
 /// More candidates than are looked through one by one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Many {
-    exact: HashMap<Arc<str>, Candidates>,
+    exact: HashMap<Arc<[u8]>, Candidates>,
     regex: Vector<Candidate>,
-    prefix: HashMap<Arc<str>, Candidates>,
+    prefix: HashMap<Arc<[u8]>, Candidates>,
 }
 
 impl Default for PathIndex {
@@ -136,8 +136,8 @@ impl PathIndex {
 impl Many {
     fn insert(&mut self, new: Candidate) {
         match &new.matched.path {
-            PathMatch::Exact(path) => add(&mut self.exact, &Arc::clone(path), new),
-            PathMatch::Prefix(path) => add(&mut self.prefix, &Arc::clone(path), new),
+            PathMatch::Exact(path) => add(&mut self.exact, path.as_bytes().into(), new),
+            PathMatch::Prefix(path) => add(&mut self.prefix, path.as_bytes().into(), new),
             PathMatch::Regex(_) => {
                 let before = |old: &Candidate| precedence(old) <= precedence(&new);
                 let at = self.regex.iter().position(|old| !before(old));
@@ -152,9 +152,10 @@ impl Many {
             PathMatch::Prefix(path) => (&mut self.prefix, path),
             PathMatch::Regex(_) => return self.regex.retain(|one| one.rule.id.route != *route),
         };
+        let path = path.as_bytes();
         match map.get(path).map(|all| without(all, route)) {
             Some(left) if left.is_empty() => drop(map.remove(path)),
-            Some(left) => drop(map.insert(Arc::clone(path), left)),
+            Some(left) => drop(map.insert(path.into(), left)),
             None => {}
         }
     }
@@ -188,12 +189,12 @@ fn first<'a, R: Request>(
     found.map(|candidate| &candidate.rule)
 }
 
-fn add(map: &mut HashMap<Arc<str>, Candidates>, path: &Arc<str>, new: Candidate) {
-    let all = match map.get(path) {
+fn add(map: &mut HashMap<Arc<[u8]>, Candidates>, path: Arc<[u8]>, new: Candidate) {
+    let all = match map.get(&path) {
         Some(all) => with(all, new),
         None => [new].into(),
     };
-    map.insert(Arc::clone(path), all);
+    map.insert(path, all);
 }
 
 fn with(all: &Candidates, new: Candidate) -> Candidates {
@@ -217,11 +218,12 @@ fn precedence(candidate: &Candidate) -> (u8, Reverse<usize>, &str, &Rank) {
 }
 
 /// The prefixes of `path` that end before a slash or at its end, the longest first.
-fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut next = Some(path);
     std::iter::from_fn(move || {
         let current = next?;
-        next = current.rfind('/').and_then(|slash| current.get(..slash));
+        let slash = current.iter().rposition(|byte| *byte == b'/');
+        next = slash.and_then(|slash| current.get(..slash));
         Some(current)
     })
 }

@@ -26,6 +26,15 @@ pub struct Port {
     pub serves: PortServes,
 }
 
+/// A port as the connections of its owner find it.
+#[derive(Clone, Copy, Debug)]
+pub struct Owned<'a> {
+    /// The port.
+    pub port: &'a Arc<Port>,
+    /// Whether its owner is still there.
+    pub stands: bool,
+}
+
 /// A port whose owner went a short while ago. Its connections are told to go, and what still comes
 /// over them is answered by what it served last.
 #[derive(Clone, Debug)]

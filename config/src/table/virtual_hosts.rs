@@ -115,11 +115,12 @@ impl VirtualHosts {
 
     /// Whether a listener here is responsible for `host` at all.
     pub fn covers(&self, host: &str) -> bool {
-        self.listeners.find(host).is_some()
+        self.listeners.find(host.as_bytes()).is_some()
     }
 
     /// All rules, in the order in which they are tried, and what became of each.
     pub fn explain<R: Request>(&self, request: &R) -> Vec<Tried> {
+        let asked = String::from_utf8_lossy(request.host());
         let taken = self.listeners.find(request.host());
         let mut tried = Vec::new();
         let mut matched = false;
@@ -128,9 +129,9 @@ impl VirtualHosts {
             for (host, paths) in in_order(&hosts.0) {
                 for candidate in paths.in_order() {
                     let reason = if chosen {
-                        mismatch(&host, candidate, request)
+                        mismatch((&host, &asked), candidate, request)
                     } else {
-                        Some(not_chosen(&listener, request.host()))
+                        Some(not_chosen(&listener, &asked))
                     };
                     let outcome = match reason {
                         Some(reason) => Outcome::NotMatched(reason),
@@ -174,9 +175,13 @@ fn in_order<T>(index: &HostIndex<T>) -> Vec<(String, &Arc<T>)> {
     all
 }
 
-fn mismatch<R: Request>(host: &str, candidate: &Candidate, request: &R) -> Option<String> {
-    if !covers(host, request.host()) {
-        return Some(format!("the host `{}` is not covered by `{host}`", request.host()));
+fn mismatch<R: Request>(
+    (host, asked): (&str, &str),
+    candidate: &Candidate,
+    request: &R,
+) -> Option<String> {
+    if !covers(host, asked) {
+        return Some(format!("the host `{asked}` is not covered by `{host}`"));
     }
     candidate.matched.mismatch(request).map(|mismatch| mismatch.to_string())
 }

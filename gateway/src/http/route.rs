@@ -1,17 +1,17 @@
 //! Which rule takes a request, on the connection that carries it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use config::model::BackendKey;
 use config::table::{
-    Filter, MirroredPort, PortServes, Rule, SniAction, SniTable, Timeouts, TlsTermination,
+    Filter, MirroredPort, Owned, PortServes, Rule, SniAction, SniTable, Timeouts, TlsTermination,
     VirtualHosts,
 };
 
 use super::failure::Failure;
 use super::h1::RequestHead;
 use crate::connection::{HttpConnection, Tls};
-use crate::snapshot::Snapshot;
 use crate::upstream::split::split;
 
 /// Who answers a request.
@@ -51,14 +51,15 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Finds who answers. Rules are those of the snapshot, not of the time when the connection came.
+/// Finds who answers. Rules are those of `port`, the connection's as it is now, not of the time when
+/// the connection came.
 pub(crate) fn find<'a>(
-    snapshot: &'a Snapshot,
+    port: Option<Owned<'a>>,
     call: &HttpConnection,
     head: &RequestHead,
 ) -> Result<Found<'a>, Failure> {
     // A port that was given to somebody else is none: this connection was not made for them.
-    let port = call.port_in(snapshot).ok_or(Failure::NoRoute)?;
+    let Owned { port, .. } = port.ok_or(Failure::NoRoute)?;
     let rule = match (&port.serves, &call.tls) {
         (PortServes::Http(hosts), None) => find_rule(hosts, head),
         (PortServes::Tls(table), Some(tls)) => {
@@ -84,14 +85,14 @@ fn find_behind_tls<'a>(
     head: &RequestHead,
 ) -> Result<Option<&'a Rule>, Failure> {
     let sni = tls.sni.as_deref().unwrap_or_default();
-    let action = table.actions.find(sni).ok_or(Failure::Misdirected)?;
+    let action = table.actions.find(sni.as_bytes()).ok_or(Failure::Misdirected)?;
     let SniAction::Terminate(now) = action.as_ref() else { return Err(Failure::Misdirected) };
     if changed && asks_otherwise(call, sni, now) {
         return Err(Failure::Misdirected);
     }
     let asked = Asked::new(head);
     // Most clients ask for the host that they named before.
-    if asked.host != sni && !sni.is_empty() {
+    if *asked.host != *sni.as_bytes() && !sni.is_empty() {
         let other = table.actions.find(&asked.host);
         // The host belongs to another listener of this port.
         if other.is_some_and(|other| !Arc::ptr_eq(other, action)) {
@@ -104,7 +105,7 @@ fn find_behind_tls<'a>(
 /// Whether clients have to present something else now than when the connection was accepted.
 fn asks_otherwise(call: &HttpConnection, sni: &str, now: &TlsTermination) -> bool {
     let PortServes::Tls(before) = &call.port.serves else { return true };
-    match before.actions.find(sni).map(AsRef::as_ref) {
+    match before.actions.find(sni.as_bytes()).map(AsRef::as_ref) {
         Some(SniAction::Terminate(then)) => then.client_auth != now.client_auth,
         _ => true,
     }
@@ -120,8 +121,8 @@ fn find_mirrored<'a>(mirrored: &'a MirroredPort, head: &RequestHead) -> Result<F
 /// A head as the routing table asks for it.
 pub(crate) struct Asked<'a> {
     head: &'a RequestHead,
-    host: std::borrow::Cow<'a, str>,
-    path: &'a str,
+    host: Cow<'a, [u8]>,
+    path: &'a [u8],
 }
 
 impl<'a> Asked<'a> {
@@ -129,7 +130,7 @@ impl<'a> Asked<'a> {
     pub(crate) fn new(head: &'a RequestHead) -> Self {
         let host = head.host_name();
         let host = if head.has_capitals() { host.to_ascii_lowercase().into() } else { host.into() };
-        Self { head, host, path: head.path() }
+        Self { head, host, path: head.path_bytes() }
     }
 }
 
@@ -138,7 +139,7 @@ impl config::table::Request for Asked<'_> {
         self.head.method()
     }
 
-    fn path(&self) -> &str {
+    fn path(&self) -> &[u8] {
         self.path
     }
 
@@ -146,7 +147,7 @@ impl config::table::Request for Asked<'_> {
         self.head.query()
     }
 
-    fn host(&self) -> &str {
+    fn host(&self) -> &[u8] {
         &self.host
     }
 

@@ -74,9 +74,10 @@ where
     A: AnswerSink,
 {
     let snapshot = proxy.published.seen();
-    let leaving = request.leaving || !request.call.stands(&snapshot);
+    let port = request.call.port_in(&snapshot);
+    let leaving = request.leaving || !port.is_some_and(|owned| owned.stands);
     let request = Request { leaving, ..request };
-    let found = find(&snapshot, request.call, request.head);
+    let found = find(port, request.call, request.head);
     let mut record = Record::new(request, found.as_ref().ok());
     let ids = Ids::of(request.head, &mut chance::next);
     let mut prepared = Prepared::new(request.head, request.origin, &ids);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::table::Port;
+use config::table::{Owned, Port};
 use tokio::net::TcpStream;
 
 use super::Owner;
@@ -143,7 +143,7 @@ impl<H: Handler> Context<H> {
             Owner::Link => Role::Link,
             Owner::Port(owner) => {
                 let snapshot = self.published.load();
-                let Some(port) = snapshot.table.port_of(container_port, owner) else {
+                let Some(Owned { port, .. }) = snapshot.table.port_of(container_port, owner) else {
                     // Its owner went between the two: nobody is there any more.
                     stream.abort();
                     return None;

@@ -49,16 +49,16 @@ impl Request for Get<'_> {
         "GET"
     }
 
-    fn path(&self) -> &str {
-        self.1
+    fn path(&self) -> &[u8] {
+        self.1.as_bytes()
     }
 
     fn query(&self) -> Option<&str> {
         None
     }
 
-    fn host(&self) -> &str {
-        self.0
+    fn host(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     fn header<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {

@@ -98,14 +98,14 @@ impl Request for Get<'_> {
     fn method(&self) -> &'static str {
         "GET"
     }
-    fn path(&self) -> &str {
-        self.1
+    fn path(&self) -> &[u8] {
+        self.1.as_bytes()
     }
     fn query(&self) -> Option<&str> {
         None
     }
-    fn host(&self) -> &str {
-        self.0
+    fn host(&self) -> &[u8] {
+        self.0.as_bytes()
     }
     fn header<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         std::iter::empty()
@@ -124,7 +124,7 @@ impl World {
                 Some(hosts) => Arc::clone(hosts),
                 None => return mirrored.backend.to_string(),
             },
-            PortServes::Tls(table) => match table.actions.find(host).map(|one| &**one) {
+            PortServes::Tls(table) => match table.actions.find(host.as_bytes()).map(|one| &**one) {
                 Some(SniAction::Terminate(tls)) => Arc::clone(&tls.hosts),
                 Some(SniAction::Passthrough(rule)) => return backends(&rule.backends),
                 None => return "closed".to_owned(),

@@ -19,14 +19,14 @@ impl Request for Asked {
     fn method(&self) -> &str {
         &self.method
     }
-    fn path(&self) -> &str {
-        &self.path
+    fn path(&self) -> &[u8] {
+        self.path.as_bytes()
     }
     fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
-    fn host(&self) -> &str {
-        &self.host
+    fn host(&self) -> &[u8] {
+        self.host.as_bytes()
     }
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         let named = self.headers.iter().filter(move |(known, _)| known == name);

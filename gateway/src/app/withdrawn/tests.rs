@@ -96,10 +96,10 @@ fn a_number_that_was_given_away_accepts_for_its_new_owner_and_answers_the_old_on
     let table = RoutingTable { withdrawn: withdrawals.ports(), ..table(&next, &serves()) };
     let of = |uid: &str| {
         let port = table.port_of(20_000, &PortOwner { uid: uid.into(), port: 80 });
-        port.map(|port| port.owner.uid.to_string())
+        port.map(|owned| (owned.port.owner.uid.to_string(), owned.stands))
     };
-    assert_eq!(of("one").as_deref(), Some("one"));
-    assert_eq!(of("two").as_deref(), Some("two"));
+    assert_eq!(of("one"), Some(("one".to_owned(), false)));
+    assert_eq!(of("two"), Some(("two".to_owned(), true)));
     assert_eq!(of("three"), None);
 }
 

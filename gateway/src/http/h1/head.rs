@@ -163,9 +163,13 @@ impl RequestHead {
 
     /// The path as sent: neither decoded nor normalised.
     pub fn path(&self) -> &str {
-        let target = self.target();
-        let query = memchr::memchr(b'?', target.as_bytes());
-        query.and_then(|at| target.get(..at)).unwrap_or(target)
+        text(self.path_bytes())
+    }
+
+    /// The same as bytes.
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        let target = self.target.of(&self.block.bytes);
+        memchr::memchr(b'?', target).and_then(|at| target.get(..at)).unwrap_or(target)
     }
 
     /// What follows the first `?`.
@@ -185,8 +189,8 @@ impl RequestHead {
     }
 
     /// The host without port and without a dot at its end; an IPv6 address keeps its brackets.
-    pub fn host_name(&self) -> &str {
-        text(self.name.of(&self.block.bytes))
+    pub fn host_name(&self) -> &[u8] {
+        self.name.of(&self.block.bytes)
     }
 
     /// Whether there are capitals in it: routing tables have none.

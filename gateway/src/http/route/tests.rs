@@ -11,6 +11,7 @@ use config::table::{
 use super::super::h1::RequestBuilder;
 use super::*;
 use crate::connection::first::Version;
+use crate::snapshot::Snapshot;
 use crate::worker::Worker;
 
 const CONTAINER_PORT: u16 = 20_001;
@@ -70,7 +71,7 @@ fn found(
     call: &HttpConnection,
     head: &RequestHead,
 ) -> Result<String, Failure> {
-    find(snapshot, call, head).map(|found| match found {
+    find(call.port_in(snapshot), call, head).map(|found| match found {
         Found::Rule(rule) => rule.id.route.name.name.to_string(),
         Found::Mirrored(backend) => backend.to_string(),
     })

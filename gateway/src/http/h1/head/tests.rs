@@ -25,7 +25,10 @@ fn the_host_is_told_without_port_and_last_dot() {
         ("10.0.0.1:1", "10.0.0.1", Some(1)),
     ] {
         let head = request(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!((head.host(), head.host_name(), head.host_port()), (host, name, port));
+        assert_eq!(
+            (head.host(), head.host_name(), head.host_port()),
+            (host, name.as_bytes(), port)
+        );
     }
 }
 
