@@ -9,12 +9,12 @@ use crate::connection::HttpConnection;
 use crate::telemetry::{RequestId, TraceParent};
 
 // What the gateway says itself.
-static REQUEST_ID: OwnField = OwnField::new("x-request-id");
-static TRACEPARENT: OwnField = OwnField::new("traceparent");
-static FORWARDED_FOR: OwnField = OwnField::new("x-forwarded-for");
-static FORWARDED_PROTO: OwnField = OwnField::new("x-forwarded-proto");
-static FORWARDED_HOST: OwnField = OwnField::new("x-forwarded-host");
-static FORWARDED_PORT: OwnField = OwnField::new("x-forwarded-port");
+static REQUEST_ID: OwnField = OwnField::new("x-request-id: ");
+static TRACEPARENT: OwnField = OwnField::new("traceparent: ");
+static FORWARDED_FOR: OwnField = OwnField::new("x-forwarded-for: ");
+static FORWARDED_PROTO: OwnField = OwnField::new("x-forwarded-proto: ");
+static FORWARDED_HOST: OwnField = OwnField::new("x-forwarded-host: ");
+static FORWARDED_PORT: OwnField = OwnField::new("x-forwarded-port: ");
 /// Changes for which room is made at once: our own six at an ingress, and some of a filter.
 const USUAL_CHANGES: usize = 12;
 

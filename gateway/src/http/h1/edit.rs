@@ -27,14 +27,21 @@ pub enum Change<'a> {
 pub struct OwnField {
     /// Its name, at hand.
     text: &'static str,
+    /// What its line begins with: the name, a colon and a space.
+    lead: &'static str,
     /// The same as HTTP/2 takes it.
     name: HeaderName,
 }
 
 impl OwnField {
-    /// The field of this name, in lower case.
-    pub const fn new(name: &'static str) -> Self {
-        Self { text: name, name: HeaderName::from_static(name) }
+    /// The field whose line begins so, such as `x-request-id: `.
+    ///
+    /// # Panics
+    /// If it does not end with a colon and a space: of a constant that is an error of the build.
+    pub const fn new(lead: &'static str) -> Self {
+        let (name, behind) = lead.split_at(lead.len() - 2);
+        assert!(matches!(behind.as_bytes(), b": "), "a name, a colon and a space");
+        Self { text: name, lead, name: HeaderName::from_static(name) }
     }
 
     /// Its name.
@@ -218,10 +225,10 @@ struct Changes<'a> {
     all: &'a [Change<'a>],
     /// Where those begin that may replace what the gateway itself writes.
     filters: usize,
-    /// The letters that their names begin with.
-    letters: u32,
+    /// The marks of their names.
+    marks: u64,
     /// The same of those that are not our own.
-    of_filters: u32,
+    of_filters: u64,
 }
 
 impl<'a> Changes<'a> {
@@ -232,17 +239,17 @@ impl<'a> Changes<'a> {
                 debug_assert!(grammar::is_text(value));
                 debug_assert!(Kind::of(change.name()).is_free(), "{field:?} is not ours to set");
                 filters = at + 1;
-                own |= letter(change.name());
+                own |= mark(change.name());
             } else {
-                of_filters |= letter(change.name());
+                of_filters |= mark(change.name());
             }
         }
-        Self { all, filters, letters: own | of_filters, of_filters }
+        Self { all, filters, marks: own | of_filters, of_filters }
     }
 
     /// The last `Set` of `host`, checked like a client's.
     fn host(&self) -> Result<Option<&'a [u8]>, Malformed> {
-        if self.of_filters & letter(b"host") == 0 {
+        if self.of_filters & mark(b"host") == 0 {
             return Ok(None);
         }
         let host = host(self.all).map(HeaderValue::as_bytes);
@@ -254,7 +261,7 @@ impl<'a> Changes<'a> {
 
     /// Whether a line is taken away; the length is not in the reach of changes.
     fn drop(&self, field: &Field, name: &[u8]) -> bool {
-        self.letters & letter(name) != 0
+        self.marks & mark(name) != 0
             && field.kind != Kind::ContentLength
             && self.all.iter().any(|change| change.drops(name))
     }
@@ -264,8 +271,10 @@ impl<'a> Changes<'a> {
             let name = change.name();
             match change {
                 // No two of these have the same name.
-                Change::Own(_, value) if !self.is_replaced(name, self.filters) => {
-                    line(name, value, out);
+                Change::Own(field, value) if !self.is_replaced(name, self.filters) => {
+                    out.extend_from_slice(field.lead.as_bytes());
+                    out.extend_from_slice(value);
+                    out.extend_from_slice(b"\r\n");
                 }
                 Change::Add(of, value) | Change::Set(of, value)
                     if !(self.is_replaced(name, at + 1) || change.is_void() || **of == HOST) =>
@@ -280,13 +289,14 @@ impl<'a> Changes<'a> {
     /// Whether one of the changes from there on drops such a line.
     fn is_replaced(&self, name: &[u8], from: usize) -> bool {
         let later = self.all.get(from..).unwrap_or_default();
-        self.of_filters & letter(name) != 0 && later.iter().any(|next| next.drops(name))
+        self.of_filters & mark(name) != 0 && later.iter().any(|next| next.drops(name))
     }
 }
 
-/// A bit for the first letter of a name, in any case.
-fn letter(name: &[u8]) -> u32 {
-    name.first().map_or(0, |first| 1 << (first & 31))
+/// A bit for the length of a name and the letter that it ends with, in any case: many names of
+/// changes begin with the same letter.
+fn mark(name: &[u8]) -> u64 {
+    name.last().map_or(0, |last| 1 << ((name.len() * 33 + usize::from(last & 31)) % 64))
 }
 
 fn is_left_out(block: &super::head::Block, field: &Field, name: &[u8], nominates: bool) -> bool {

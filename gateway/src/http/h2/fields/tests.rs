@@ -3,8 +3,8 @@
 use super::*;
 use crate::http::h1::OwnField;
 
-static ID: OwnField = OwnField::new("x-request-id");
-static PROTO: OwnField = OwnField::new("x-forwarded-proto");
+static ID: OwnField = OwnField::new("x-request-id: ");
+static PROTO: OwnField = OwnField::new("x-forwarded-proto: ");
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
