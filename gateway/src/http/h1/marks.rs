@@ -13,22 +13,16 @@ const NOTHING: u8 = b' ';
 pub(crate) struct Marks {
     /// Line feeds.
     pub(crate) feeds: u64,
-    /// Carriage returns.
-    pub(crate) returns: u64,
-    /// Control bytes other than these and tabs.
+    /// Control bytes other than tabs, line feeds and carriage returns among them.
     pub(crate) controls: u64,
 }
 
 impl Marks {
     /// Of the first bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let [feeds, returns, controls] = masks(bytes, |lanes| {
-            let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
-            let (feed, carriage, tab) = (is(b'\n'), is(b'\r'), is(b'\t'));
-            let control = (up_to(lanes, 0x1f) & !(feed | carriage | tab)) | is(0x7f);
-            [feed, carriage, control]
-        });
-        Self { feeds, returns, controls }
+        let is_feed = |lanes: u8x16| lanes.cmp_eq(u8x16::splat(b'\n'));
+        let [feeds, controls] = masks(bytes, |lanes| [is_feed(lanes), control(lanes)]);
+        Self { feeds, controls }
     }
 }
 
@@ -56,9 +50,12 @@ impl HostMarks {
     }
 }
 
-/// Which of up to [`BLOCK`] bytes are of each of three classes.
+/// Which of up to [`BLOCK`] bytes are of each of some classes.
 #[inline]
-fn masks(bytes: &[u8], classes: impl Fn(u8x16) -> [u8x16; 3]) -> [u64; 3] {
+fn masks<const COUNT: usize>(
+    bytes: &[u8],
+    classes: impl Fn(u8x16) -> [u8x16; COUNT],
+) -> [u64; COUNT] {
     let copy;
     let block: &[u8; BLOCK] = if let Some(block) = bytes.first_chunk() {
         block
@@ -66,7 +63,7 @@ fn masks(bytes: &[u8], classes: impl Fn(u8x16) -> [u8x16; 3]) -> [u64; 3] {
         copy = padded(bytes);
         &copy
     };
-    let mut masks = [0; 3];
+    let mut masks = [0; COUNT];
     for (at, lanes) in block.as_chunks::<LANES>().0.iter().enumerate() {
         for (mask, lanes) in masks.iter_mut().zip(classes(u8x16::new(*lanes))) {
             *mask |= bits(lanes) << (at * LANES);
@@ -90,11 +87,7 @@ pub(crate) fn target(bytes: &[u8]) -> usize {
 
 /// How many bytes at the beginning are no control bytes, or tabs.
 pub(crate) fn text(bytes: &[u8]) -> usize {
-    leading(bytes, |lanes| {
-        let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
-        let control = (up_to(lanes, 0x1f) & !is(b'\t')) | is(0x7f);
-        !control
-    })
+    leading(bytes, |lanes| !control(lanes))
 }
 
 /// How many bytes at the beginning are of a class.
@@ -120,6 +113,13 @@ fn padded<const COUNT: usize>(bytes: &[u8]) -> [u8; COUNT] {
         room.copy_from_slice(bytes);
     }
     padded
+}
+
+/// Which lanes are control bytes other than tabs.
+#[inline]
+fn control(lanes: u8x16) -> u8x16 {
+    let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
+    (up_to(lanes, 0x1f) & !is(b'\t')) | is(0x7f)
 }
 
 /// Which lanes are letters or digits.

@@ -124,8 +124,8 @@ pub(crate) struct Scanner {
     /// Up to here all bytes were looked at.
     searched: usize,
     empty: u8,
-    /// Whether the byte before was a carriage return.
-    returned: bool,
+    /// Whether the byte before was a control byte that only a line feed may follow.
+    open: bool,
     /// Whether a control byte stands where none may.
     stray: bool,
     first: Option<Span>,
@@ -154,7 +154,7 @@ impl Scanner {
         while let Some(rest) = input.get(self.searched..).filter(|rest| !rest.is_empty()) {
             let looked_at = rest.len().min(BLOCK);
             let marks = Marks::of(rest);
-            let stray = self.stray(marks) & (u64::MAX >> (BLOCK - looked_at));
+            let (stray, open) = self.stray(marks, looked_at);
             let mut feeds = marks.feeds;
             while feeds != 0 {
                 let at = feeds.trailing_zeros();
@@ -166,18 +166,21 @@ impl Scanner {
                 }
             }
             self.stray |= stray != 0;
-            self.returned = marks.returns >> (looked_at - 1) & 1 == 1;
+            self.open = open;
             self.searched += looked_at;
         }
         self.check_size(input.len())?;
         Ok(None)
     }
 
-    /// Which bytes of a block are control bytes out of place, or stand where a line feed is missing
-    /// behind a carriage return.
-    fn stray(&self, marks: Marks) -> u64 {
-        let behind_returns = marks.returns << 1 | u64::from(self.returned);
-        marks.controls | (behind_returns ^ marks.feeds)
+    /// Which bytes of a block are control bytes that no line feed follows, or stand where one is
+    /// missing; and whether the last one needs it still. That what precedes a line feed is a carriage
+    /// return is seen when its line is taken.
+    const fn stray(&self, marks: Marks, looked_at: usize) -> (u64, bool) {
+        let last = 1 << (looked_at - 1);
+        let alone = marks.controls & !(marks.feeds | marks.feeds >> 1);
+        let missing = (self.open && marks.feeds & 1 == 0) as u64;
+        (alone & (last - 1) | missing, alone & last != 0)
     }
 
     /// Takes the line that ends at `end` with a line feed; true if it was the last.

@@ -27,8 +27,7 @@ proptest! {
     fn every_byte_of_a_block_has_its_mark(bytes in bytes()) {
         let expected = Marks {
             feeds: places(&bytes, |byte| byte == b'\n'),
-            returns: places(&bytes, |byte| byte == b'\r'),
-            controls: places(&bytes, |byte| is_control(byte) && !b"\r\n".contains(&byte)),
+            controls: places(&bytes, is_control),
         };
         prop_assert_eq!(Marks::of(&bytes), expected);
     }
