@@ -107,7 +107,9 @@ impl<R: AsyncRead + Unpin> Input<R> {
     /// something has come: most reads find nothing.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         (self.start, self.end) = (0, 0);
-        self.replace_buffer(Vec::new());
+        if !self.buffer.is_empty() {
+            self.replace_buffer(Vec::new());
+        }
         READ.with_borrow_mut(|spare| {
             if spare.is_empty() {
                 spare.push(vec![0; limits::READ_BYTES]);
