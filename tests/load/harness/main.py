@@ -76,9 +76,10 @@ def prepare(work, asked):
     for file in certs.iterdir():
         file.chmod(0o644)
     # Where whom they run as can reach them.
-    found = Setup(work / "spanway", load, work / "envoy" if envoy else None, certs, not asked.smoke,
+    found = Setup(work / "spanway", work / "load", work / "envoy" if envoy else None, certs, not asked.smoke,
                   rows.SMOKE_ROUTES if asked.smoke else rows.GENERAL["routes"])
     shutil.copy(spanway, found.spanway)
+    shutil.copy(load, found.load)
     if envoy:
         shutil.copy(envoy, found.envoy)
     return found

@@ -9,7 +9,7 @@ from .template import fill
 
 PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
 # Every proxy has so many ports from its base on; ours takes them all.
-BASES = {"spanway": 18400, "haproxy": 18450, "nginx": 18460, "envoy": 18470}
+BASES = {"spanway": 18400, "haproxy": 18450, "nginx": 18460, "envoy": 18470, "bare": 18480}
 PLAIN, TLS, METRICS = 0, 1, 2
 UPSTREAM_PORT = 18390
 # Endpoints have addresses of their own, as pods have.
@@ -134,6 +134,14 @@ class World:
         values = self.values("envoy") | {"access_log": "[]", "upstream_protocol": protocol, "upstream_tls": ""}
         config = self.configure("envoy.yaml", values)
         return self.started("envoy", self.spawn("envoy", self.envoy_command(config)))
+
+    def start_bare(self):
+        """No proxy: what the system alone takes of one."""
+        port = BASES["bare"] + PLAIN
+        endpoints = ",".join(f"{address}:{port}" for address, port in ENDPOINTS)
+        process = self.spawn("bare", [self.setup.load, "bare", "--listen", f"127.0.0.1:{port}", "--to", endpoints])
+        self.listens("bare", [port])
+        return Proxy("bare", [process], port)
 
     def start_spanway(self):
         folder = self.work / "objects"

@@ -198,7 +198,8 @@ def instructions_row(context):
 TLS = {"tls": True}
 PAIRS = ("spanway", "haproxy", "haproxy-tcp", "envoy-h1", "envoy-h2")
 ROWS = {
-    "a": http_row("a", [Versus("best", BEST, 1.0, 0.8), Versus("envoy", ("envoy",), 0.4)]),
+    "a": http_row("a", [Versus("best", BEST, 1.0, 0.8), Versus("envoy", ("envoy",), 0.4), Versus("bare", ("bare",))],
+                  (*ALL, "bare")),
     "a2": http_row("a2", [Versus("best", BEST, 1.0, 0.8)], ("spanway", *BEST), fields="browser"),
     "b": http_row("b", [Versus("best", BEST, 1.0, 0.75), Versus("envoy", ("envoy",), 0.4)], tls=True),
     "c": pair_row("c", [

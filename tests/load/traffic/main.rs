@@ -2,6 +2,7 @@
 //! certificates of both. It has to cost less than the proxies that it measures: one thread, one
 //! write a request, and answers of a fixed form.
 
+mod bare;
 mod bulk;
 mod certs;
 mod drive;
@@ -41,6 +42,8 @@ enum What {
     Client(drive::Options),
     /// Holds connections and says `ready`.
     Hold(hold::Options),
+    /// Passes whole messages on and does nothing else: what the system alone takes of a proxy.
+    Bare(bare::Options),
     /// Keeps every byte for a while.
     Relay(relay::Options),
 }
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         What::Upstream(options) => local.block_on(&runtime, upstream::run(options)),
         What::Client(options) => local.block_on(&runtime, drive::run(options)),
         What::Hold(options) => local.block_on(&runtime, hold::run(options)),
+        What::Bare(options) => bare::run(options),
         What::Relay(options) => local.block_on(&runtime, relay::run(options)),
     }
 }
