@@ -111,31 +111,28 @@ fn is_meant(port: &Port, asked: &Asked) -> bool {
 }
 
 fn on_port(container_port: u16, port: &Port, asked: &Asked) -> Explanation {
+    let host = asked.host.as_bytes();
     let (serves, tried, answer) = match &port.serves {
         PortServes::Http(hosts) => {
             let (tried, answer) = by_rules(hosts, asked);
             ("HTTP".to_owned(), tried, answer)
         }
-        PortServes::Tls(table) => {
-            match table.actions.find(asked.host.as_bytes()).map(Arc::as_ref) {
-                None => ("TLS: no listener has this name".to_owned(), vec![], Answer::Closed),
-                Some(SniAction::Terminate(tls)) => {
-                    let names: Vec<_> = tls.certificates.iter().map(ToString::to_string).collect();
-                    let (tried, answer) = by_rules(&tls.hosts, asked);
-                    (format!("TLS, ended with Secret {}", names.join(", ")), tried, answer)
-                }
-                Some(SniAction::Passthrough(rule)) if rule.backends.is_empty() => (
-                    "TLS: no route or certificate for this name".to_owned(),
-                    vec![],
-                    Answer::Closed,
-                ),
-                Some(SniAction::Passthrough(rule)) => {
-                    let chances = chances(&rule.backends);
-                    let answer = Answer::Backends { rule: Some(rule.id.clone()), chances };
-                    ("TLS, passed through".to_owned(), vec![], answer)
-                }
+        PortServes::Tls(table) => match table.actions.find(host).map(Arc::as_ref) {
+            None => ("TLS: no listener has this name".to_owned(), vec![], Answer::Closed),
+            Some(SniAction::Terminate(tls)) => {
+                let names: Vec<_> = tls.certificates.iter().map(ToString::to_string).collect();
+                let (tried, answer) = by_rules(&tls.hosts, asked);
+                (format!("TLS, ended with Secret {}", names.join(", ")), tried, answer)
             }
-        }
+            Some(SniAction::Passthrough(rule)) if rule.backends.is_empty() => {
+                ("TLS: no route or certificate for this name".to_owned(), vec![], Answer::Closed)
+            }
+            Some(SniAction::Passthrough(rule)) => {
+                let chances = chances(&rule.backends);
+                let answer = Answer::Backends { rule: Some(rule.id.clone()), chances };
+                ("TLS, passed through".to_owned(), vec![], answer)
+            }
+        },
         PortServes::Mirrored(mirrored) => {
             let (tried, answer) = mirrored.routes.as_ref().map_or_else(
                 || {

@@ -136,8 +136,8 @@ impl PathIndex {
 impl Many {
     fn insert(&mut self, new: Candidate) {
         match &new.matched.path {
-            PathMatch::Exact(path) => add(&mut self.exact, path.as_bytes().into(), new),
-            PathMatch::Prefix(path) => add(&mut self.prefix, path.as_bytes().into(), new),
+            PathMatch::Exact(path) => add(&mut self.exact, Arc::clone(path).into(), new),
+            PathMatch::Prefix(path) => add(&mut self.prefix, Arc::clone(path).into(), new),
             PathMatch::Regex(_) => {
                 let before = |old: &Candidate| precedence(old) <= precedence(&new);
                 let at = self.regex.iter().position(|old| !before(old));
@@ -152,10 +152,9 @@ impl Many {
             PathMatch::Prefix(path) => (&mut self.prefix, path),
             PathMatch::Regex(_) => return self.regex.retain(|one| one.rule.id.route != *route),
         };
-        let path = path.as_bytes();
-        match map.get(path).map(|all| without(all, route)) {
-            Some(left) if left.is_empty() => drop(map.remove(path)),
-            Some(left) => drop(map.insert(path.into(), left)),
+        match map.get(path.as_bytes()).map(|all| without(all, route)) {
+            Some(left) if left.is_empty() => drop(map.remove(path.as_bytes())),
+            Some(left) => drop(map.insert(Arc::clone(path).into(), left)),
             None => {}
         }
     }
