@@ -27,6 +27,8 @@ pub mod link;
 
 pub mod splice;
 
+pub mod wire;
+
 pub mod memory;
 
 pub mod tls;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::io::{ReadHalf, WriteHalf};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
@@ -18,10 +17,10 @@ use crate::link::ahead;
 use crate::memory;
 use crate::snapshot::Published;
 use crate::telemetry::{Metrics, Tally};
-use crate::upstream::Connection;
 use crate::upstream::pool::Pool;
 use crate::upstream::sessions::Sessions;
 use crate::upstream::state::{Loads, Shared};
+use crate::wire::{WireReader, WireWriter};
 
 mod each;
 #[cfg(test)]
@@ -40,7 +39,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const SWEEP_LEAST: usize = 2;
 
 /// An HTTP/1 connection to an endpoint; boxed, because it moves between requests and the pool.
-pub type Http1 = Box<ClientConn<ReadHalf<Connection>, WriteHalf<Connection>>>;
+pub type Http1 = Box<ClientConn<WireReader, WireWriter>>;
 
 /// What the requests of one worker have in common, apart from what another writes: on a request's
 /// way two workers write nothing in common. Only one that finds none of its own idle connections

@@ -38,7 +38,7 @@ impl Serve for Services {
         let proxy = Arc::clone(&self.proxy);
         // The larger one is boxed, as the other is what most idle connections have.
         match call.version {
-            Version::Http1 => Either::Left(serve_http1(proxy, call, io)),
+            Version::Http1 => Either::Left(serve_http1(proxy, call, io.into_wire())),
             Version::Http2 => Either::Right(Box::pin(serve_http2(proxy, call, io))),
         }
     }

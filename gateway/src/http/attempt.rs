@@ -1,12 +1,13 @@
 //! One try at one endpoint.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::model::BackendKey;
 use discovery::endpoint::{EndpointSet, Reach};
 use h2::Reason;
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::Failure;
 use super::forward::{Answered, Exchange, Progress, forward};
@@ -25,6 +26,7 @@ use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
 use crate::upstream::pool::{IDLE_WAIT, IDLE_WAIT_ONCE, Origin};
 use crate::upstream::{self, Chosen, Connection};
+use crate::wire::{Wire, WireReader, WireWriter};
 use crate::worker::Http1;
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
@@ -143,8 +145,7 @@ impl Over<'_> {
             pooled
         } else {
             let (connection, origin) = Box::pin(self.connect(prepared)).await?;
-            let client = ClientConn::over(connection, self.proxy.endpoint_waits);
-            (Box::new(client), Box::new(origin))
+            (self.over(connection), Box::new(origin))
         };
         client.start(head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),
@@ -162,12 +163,12 @@ impl Over<'_> {
                     idle.own().put(client, origin, now);
                 } else if !progress.request_done() {
                     // Answered before its end: what has left of the request is not all of it.
-                    into_stream(*client).abort();
+                    break_off(client.into_parts());
                 }
             }
             Ok(Answered::Switched) => record.switched = Some(Switched(client)),
             Err(failure) => {
-                into_stream(*client).abort();
+                break_off(client.into_parts());
                 // An idle connection that the endpoint closes while a request is on its way.
                 let closed = matches!(failure, Failure::Closed | Failure::RequestNotTaken);
                 let again = reused && closed && whole && idempotent && progress.status().is_none();
@@ -223,8 +224,13 @@ impl Over<'_> {
         let worker = &self.request.call.worker;
         let ahead = &worker.shared().ahead;
         let (call, origin) = ahead.take((reach, key), snapshot, worker.number(), self.now)?;
-        let client = ClientConn::over(call, self.proxy.endpoint_waits);
-        Some((Box::new(client), Box::new(origin)))
+        Some((self.over(call), Box::new(origin)))
+    }
+
+    fn over(&self, connection: Connection) -> Http1 {
+        let (wire, _nothing) = connection.into_wire();
+        let (reader, writer) = wire.split();
+        Box::new(ClientConn::new(reader, writer, self.proxy.endpoint_waits))
     }
 
     /// A session of our own making, which other requests may share from now on.
@@ -268,30 +274,34 @@ fn is_clean<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(client: &ClientConn<R, 
     client.reader.is_done() && !client.reader.has_surplus() && client.writer.keeps_alive()
 }
 
-fn into_stream<S>(client: ClientConn<ReadHalf<S>, WriteHalf<S>>) -> S
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (read, write, _surplus) = client.into_parts();
-    read.unsplit(write)
-}
-
 /// Joins the two ends of a connection that changed its protocol, until either ends.
-pub(crate) async fn join_switched<S: Socket>(
-    client: ServerConn<ReadHalf<S>, WriteHalf<S>>,
+pub(crate) async fn join_switched(
+    client: ServerConn<WireReader, WireWriter>,
     Switched(endpoint): Switched,
 ) {
-    let (read, write, ahead) = client.into_parts();
-    let client = Replay::new(read.unsplit(write), ahead);
-    let (read, write, ahead) = endpoint.into_parts();
-    let endpoint = Replay::new(read.unsplit(write), ahead);
+    let (client, endpoint) = match (joined(client.into_parts()), joined(endpoint.into_parts())) {
+        (Ok(client), Ok(endpoint)) => (client, endpoint),
+        (Err(error), _) | (_, Err(error)) => {
+            return tracing::debug!(%error, "upgraded connection was gone");
+        }
+    };
     if let Err(error) = splice(client, endpoint, Splice::default(), &Copied::default()).await {
         tracing::debug!(%error, "upgraded connection ended");
     }
 }
 
-/// Breaks a client's connection off, so that an answer that is not whole never looks whole.
-pub(crate) fn break_off<S: Socket>(client: ServerConn<ReadHalf<S>, WriteHalf<S>>) {
-    let (read, write, _ahead) = client.into_parts();
-    read.unsplit(write).abort();
+/// The connection, which first yields what was read ahead.
+fn joined((reader, writer, ahead): Parts) -> io::Result<Replay<Wire>> {
+    Ok(Replay::new(reader.join(writer)?, ahead))
+}
+
+/// What is left of a connection that carried HTTP/1.
+type Parts = (WireReader, WireWriter, Vec<u8>);
+
+/// Breaks a connection off, so that a message that is not whole never looks whole.
+pub(crate) fn break_off((reader, writer, _ahead): Parts) {
+    match reader.join(writer) {
+        Ok(wire) => wire.abort(),
+        Err(error) => tracing::debug!(%error, "connection was gone before its abort"),
+    }
 }

@@ -18,6 +18,7 @@ use super::serve::{Request, Served, Sides, serve};
 use crate::connection::HttpConnection;
 use crate::drain::Phase;
 use crate::tls::stream::Socket;
+use crate::wire::Wire;
 
 #[cfg(test)]
 mod tests;
@@ -26,15 +27,14 @@ mod tests;
 ///
 /// A request has a box of its own, and so has whatever comes only once: between two requests the
 /// connection does without their memory.
-pub fn serve_http1<S>(
+pub fn serve_http1(
     proxy: Arc<Proxy>,
     call: HttpConnection,
-    stream: S,
-) -> impl Future<Output = ()> + Send
-where
-    S: Socket,
-{
-    let mut connection = ServerConn::over(stream, proxy.waits);
+    (wire, ahead): (Wire, Vec<u8>),
+) -> impl Future<Output = ()> + Send {
+    let (reader, writer) = wire.split();
+    let mut connection = ServerConn::new(reader, writer, proxy.waits);
+    connection.reader = connection.reader.behind(ahead);
     let origin = Origin::of(&call);
     let (mut drain, mut end) = (proxy.draining.begins(), proxy.draining.ends());
     // Not an `async fn`, which would hold each of its arguments twice.
@@ -70,7 +70,7 @@ where
             match served {
                 Served::KeepAlive if is_read(&mut connection.reader).await => {}
                 Served::KeepAlive | Served::Close => return Box::pin(connection.close()).await,
-                Served::BreakOff => return attempt::break_off(connection),
+                Served::BreakOff => return attempt::break_off(connection.into_parts()),
                 Served::Switched(switched) => {
                     return Box::pin(attempt::join_switched(connection, *switched)).await;
                 }

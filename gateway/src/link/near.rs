@@ -212,16 +212,15 @@ impl Call {
     pub const fn instance(&self) -> &Arc<str> {
         &self.instance
     }
-
-    /// The TCP connection at the bottom.
-    pub fn tcp_mut(&mut self) -> &mut TcpStream {
-        self.io.get_mut()
-    }
 }
 
 impl Socket for Call {
     fn tcp(&self) -> &TcpStream {
         self.io.tcp()
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        self.io.tcp_mut()
     }
 }
 

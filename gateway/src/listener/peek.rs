@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::StartHandshake;
 
 use crate::tls::stream::{self, HandshakeFailed, Socket, TlsStream};
+use crate::wire::Wire;
 
 #[cfg(test)]
 mod tests;
@@ -180,6 +181,17 @@ impl<S> Replay<S> {
 impl<S: Socket> Socket for Replay<S> {
     fn tcp(&self) -> &TcpStream {
         self.io.tcp()
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        self.io.tcp_mut()
+    }
+
+    fn into_wire(self) -> (Wire, Vec<u8>) {
+        let (io, mut ahead) = self.into_parts();
+        let (wire, behind) = io.into_wire();
+        ahead.extend_from_slice(&behind);
+        (wire, ahead)
     }
 
     fn plain(&self) -> Option<&TcpStream> {

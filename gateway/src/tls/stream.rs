@@ -24,6 +24,7 @@ use tonic::transport::server::Connected;
 
 use super::turn::in_turn;
 use super::verifier::PeerRefused;
+use crate::wire::Wire;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,9 @@ mod tests;
 pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 'static {
     /// The TCP connection at the bottom.
     fn tcp(&self) -> &TcpStream;
+
+    /// The same, to be replaced.
+    fn tcp_mut(&mut self) -> &mut TcpStream;
 
     /// The same if the next byte of it is the next of this stream, both ways: then the kernel may
     /// move them by itself.
@@ -44,6 +48,14 @@ pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 's
     /// Without it a drop looks to the peer like an end that was meant.
     fn arm_reset(&self) -> io::Result<()> {
         socket2::SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO))
+    }
+
+    /// The connection, and what was read of it ahead.
+    fn into_wire(self) -> (Wire, Vec<u8>)
+    where
+        Self: Sized,
+    {
+        (Wire::Layered(Box::new(self)), Vec::new())
     }
 
     /// Breaks the connection off, so that the peer never takes it for a clean end.
@@ -155,6 +167,14 @@ impl Socket for TcpStream {
         self
     }
 
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        self
+    }
+
+    fn into_wire(self) -> (Wire, Vec<u8>) {
+        (Wire::Plain(self), Vec::new())
+    }
+
     fn plain(&self) -> Option<&TcpStream> {
         Some(self)
     }
@@ -163,6 +183,10 @@ impl Socket for TcpStream {
 impl<T: Socket + ?Sized> Socket for Box<T> {
     fn tcp(&self) -> &TcpStream {
         (**self).tcp()
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        (**self).tcp_mut()
     }
 
     fn plain(&self) -> Option<&TcpStream> {
@@ -174,11 +198,19 @@ impl<S: Socket> Socket for PlainStream<S> {
     fn tcp(&self) -> &TcpStream {
         self.io.tcp()
     }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        self.io.tcp_mut()
+    }
 }
 
 impl<S: Socket> Socket for TlsStream<S> {
     fn tcp(&self) -> &TcpStream {
         self.io.get_ref().0.tcp()
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        self.io.get_mut().0.tcp_mut()
     }
 }
 

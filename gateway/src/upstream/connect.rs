@@ -19,6 +19,7 @@ use crate::link::hello::{Hello, RefusedCode};
 use crate::link::near::{self, Call, CallFailed};
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Socket;
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 #[cfg(test)]
@@ -140,10 +141,7 @@ impl Connection {
 
     /// Lets the runtime of this thread watch it: see [`tcp::rewatch`].
     pub fn rewatch(&mut self) -> io::Result<()> {
-        tcp::rewatch(match self {
-            Self::Direct(stream) => stream,
-            Self::Link(call) => call.tcp_mut(),
-        })
+        tcp::rewatch(self.tcp_mut())
     }
 
     /// Which of the far gateways carries it.
@@ -158,6 +156,21 @@ impl Socket for Connection {
             Self::Direct(stream) => stream,
             Self::Link(call) => call.tcp(),
         }
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Direct(stream) => stream,
+            Self::Link(call) => call.tcp_mut(),
+        }
+    }
+
+    fn into_wire(self) -> (Wire, Vec<u8>) {
+        let wire = match self {
+            Self::Direct(stream) => Wire::Plain(stream),
+            Self::Link(call) => Wire::Layered(call),
+        };
+        (wire, Vec::new())
     }
 
     fn plain(&self) -> Option<&TcpStream> {

@@ -15,8 +15,11 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::connect::Connection;
 use super::state::{lock, try_lock};
+use super::tcp;
 use crate::http::h1::ClientConn;
 use crate::snapshot::Snapshot;
+use crate::tls::stream::Socket as _;
+use crate::wire::WireReader;
 use crate::worker::{Each, Http1};
 
 #[cfg(test)]
@@ -265,25 +268,35 @@ impl Pooled for Connection {
     }
 
     fn move_here(mut self) -> Option<Self> {
-        (!self.is_stale() && said_if_not(self.rewatch())).then_some(self)
+        if self.is_stale() {
+            return None;
+        }
+        said_if_not(self.rewatch())?;
+        Some(self)
     }
 }
 
 impl Pooled for Http1 {
     fn is_stale(&mut self) -> bool {
-        ClientConn::is_stale(self)
+        ClientConn::is_stale(self, WireReader::has_stirred)
     }
 
     fn move_here(mut self) -> Option<Self> {
-        if ClientConn::is_stale(&mut self) {
+        if self.is_stale() {
             return None;
         }
-        let (stream, waits) = self.into_idle();
-        Some(Self::new(ClientConn::over(stream.move_here()?, waits)))
+        // What belongs to the thread that served it, timers and buffers, stays there.
+        let waits = self.reader.waits();
+        let (reader, writer, _none) = self.into_parts();
+        let moved = reader.join(writer).and_then(|mut wire| {
+            tcp::rewatch(wire.tcp_mut())?;
+            Ok(wire)
+        });
+        let (reader, writer) = said_if_not(moved)?.split();
+        Some(Self::new(ClientConn::new(reader, writer, waits)))
     }
 }
 
-fn said_if_not(done: io::Result<()>) -> bool {
-    done.inspect_err(|error| tracing::debug!(%error, "an idle connection stays where it is"))
-        .is_ok()
+fn said_if_not<T>(done: io::Result<T>) -> Option<T> {
+    done.inspect_err(|error| tracing::debug!(%error, "an idle connection stays where it is")).ok()
 }

@@ -9,6 +9,7 @@ use discovery::endpoint::{Endpoint, EndpointId, EndpointSet, EndpointTable, Reac
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::wire::Wire;
 use crate::http::h1::Waits;
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::{IDLE_WAIT, Origin, REST};
@@ -83,8 +84,9 @@ fn an_idle_connection_of_one_worker_carries_what_another_asks() {
     let now = Instant::now();
     let (done, kept) = mpsc::channel();
     one.run(move |worker| async move {
-        let stream = Connection::Direct(tcp::dial(address, WAIT).await.unwrap());
-        let connection = Box::new(ClientConn::over(stream, Waits::default()));
+        let stream = tcp::dial(address, WAIT).await.unwrap();
+        let (reader, writer) = Wire::Plain(stream).split();
+        let connection = Box::new(ClientConn::new(reader, writer, Waits::default()));
         worker.http1().own().put(connection, origin, now);
         done.send(()).unwrap();
     });
@@ -99,7 +101,8 @@ fn an_idle_connection_of_one_worker_carries_what_another_asks() {
                 None => tokio::task::yield_now().await,
             }
         };
-        let (mut stream, _) = connection.into_idle();
+        let (reader, writer, _) = connection.into_parts();
+        let mut stream = reader.join(writer).unwrap();
         stream.write_all(b"ask").await.unwrap();
         let mut answer = [0; 6];
         stream.read_exact(&mut answer).await.unwrap();

@@ -34,6 +34,16 @@ impl<R: AsyncRead + Unpin> Input<R> {
         Self { io, buffer: Vec::new(), start: 0, end: 0, ended: false, broken: None }
     }
 
+    /// The same behind what was read already.
+    pub(crate) fn behind(self, ahead: Vec<u8>) -> Self {
+        Self { end: ahead.len(), buffer: ahead, ..self }
+    }
+
+    /// Where bytes come from.
+    pub(crate) const fn io(&mut self) -> &mut R {
+        &mut self.io
+    }
+
     /// What was read and not taken.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
@@ -145,7 +155,8 @@ impl<R: AsyncRead + Unpin> Input<R> {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         } else {
-            self.buffer.resize((self.end * 2).min(limits::INPUT_BYTES), 0);
+            let more = (self.end * 2).clamp(limits::READ_BYTES, limits::INPUT_BYTES);
+            self.buffer.resize(more, 0);
         }
     }
 }

@@ -25,14 +25,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientConn<ReadHalf<S>, WriteHalf<S>> {
         let (read, write) = tokio::io::split(stream);
         Self::new(read, write, waits)
     }
-
-    /// The stream of a connection that idles, and how long its server is waited for. What belongs to
-    /// the thread that served it, timers and buffers, stays there.
-    pub fn into_idle(self) -> (S, Waits) {
-        let waits = self.reader.waits();
-        let (read, write, _none) = self.into_parts();
-        (read.unsplit(write), waits)
-    }
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ClientConn<R, W> {
@@ -79,10 +71,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ClientConn<R, W> {
             && self.writer.keeps_alive()
     }
 
-    /// Whether the server closed an idle connection or sent what nobody asked for. Costs no system call while the
-    /// socket is known to have nothing.
-    pub fn is_stale(&mut self) -> bool {
-        self.reader.has_stirred()
+    /// Whether the server closed an idle connection or sent what nobody asked for: some of it is here, or `look`
+    /// sees it.
+    pub fn is_stale(&mut self, look: impl FnOnce(&mut R) -> bool) -> bool {
+        self.reader.has_stirred(look)
     }
 
     /// Both halves, and the bytes read behind the last answer: for a protocol that takes over.

@@ -121,6 +121,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    /// The same where `ahead` was read already, by somebody who had to know what comes.
+    #[must_use]
+    pub fn behind(self, ahead: Vec<u8>) -> Self {
+        Self { input: self.input.behind(ahead), ..self }
+    }
+
     /// How long the peer is waited for.
     pub(crate) const fn waits(&self) -> Waits {
         self.waits
@@ -259,11 +265,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// Whether a peer that should be waiting has stirred, without waiting for it.
-    pub(crate) fn has_stirred(&mut self) -> bool {
+    /// Whether a peer that should be waiting has stirred: more is here, or `look` sees something.
+    pub(crate) fn has_stirred(&mut self, look: impl FnOnce(&mut R) -> bool) -> bool {
         self.settle();
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        !self.input.bytes().is_empty() || self.input.poll_fill(&mut cx).is_ready()
+        !self.input.bytes().is_empty() || look(self.input.io())
     }
 
     /// The stream and the bytes that were read behind the last message.

@@ -80,9 +80,10 @@ async fn a_small_rest_is_drained_and_a_large_one_is_not() {
 #[tokio::test]
 async fn a_waiting_peer_that_stirs_is_noticed() {
     let (mut reader, mut peer) = pair(PATIENT);
-    assert!(!reader.has_stirred());
+    assert!(!reader.has_stirred(|_| false) && reader.has_stirred(|_| true));
     peer.write_all(b"x").await.unwrap();
     assert_eq!(reader.stirs().await, Stir::Sent);
+    assert!(reader.has_stirred(|_| false), "it is here already");
     let (mut reader, peer) = pair(PATIENT);
     drop(peer);
     assert_eq!(reader.stirs().await, Stir::Ended);
