@@ -126,6 +126,7 @@ pub(crate) fn response_changes<'a>(rule: &'a [Filter], backend: &'a [Filter]) ->
     changes
 }
 
+#[inline(never)]
 fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
     changes.extend(change.set.iter().map(|(name, value)| Change::Set(name, value)));
     changes.extend(change.add.iter().map(|(name, value)| Change::Add(name, value)));

@@ -186,6 +186,7 @@ impl Loads {
     }
 
     /// The load of the endpoint that is reached so.
+    #[inline(never)]
     pub fn of(&self, reach: &Reach, now: Moment) -> Arc<Load> {
         let mut loads = lock(&self.by_reach);
         if let Some(load) = loads.get(reach) {

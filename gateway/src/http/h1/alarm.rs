@@ -65,6 +65,7 @@ impl Alarm {
     }
 
     /// Whether `by` has passed; if not, the task is woken by then.
+    #[inline(never)]
     fn poll_passed(&mut self, cx: &mut Context<'_>, by: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(by)));
         let rung = timer.is_elapsed();

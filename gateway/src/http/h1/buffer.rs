@@ -54,6 +54,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     /// Reads once, behind what is there. 0: the peer has ended, or the buffer is full.
+    #[inline(never)]
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ended || self.is_full() {
             return Poll::Ready(Ok(0));
@@ -189,6 +190,7 @@ impl<W: AsyncWrite + Unpin> Output<W> {
     }
 
     /// Writes everything that was gathered, and flushes the layer below.
+    #[inline(never)]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.buffer.len() {
             let rest = self.buffer.get(self.written..).unwrap_or_default();

@@ -3,9 +3,9 @@ use http::header::{HOST, HeaderName, HeaderValue};
 
 use super::body::Encoder;
 use super::grammar;
-use super::head::{Body, ReplyTo, RequestHead, ResponseHead, Version};
+use super::head::{Block, Body, ReplyTo, RequestHead, ResponseHead, Version};
 use super::malformed::Malformed;
-use super::scan::{Field, Kind};
+use super::scan::{Field, Kind, Seen, Span};
 
 /// One wish of a filter or of the gateway itself. Fields of framing and connection are not in its reach.
 /// It can be written without changing what the message means to a parser: names and values are of types
@@ -107,12 +107,13 @@ pub fn write_request(
         line(b"host", host, out);
     }
     let old_expect = head.block.seen.has(Kind::Expect) && !head.expects_continue();
-    copy_lines(&head.block, out, |field, name| {
-        is_left_out(&head.block, field, name, head.nominates)
-            || (host.is_some() && field.kind == Kind::Host)
-            || (old_expect && field.kind == Kind::Expect)
-            || (field.kind != Kind::Host && changes.drop(field, name))
-    });
+    let lines = Lines {
+        block: &head.block,
+        nominates: head.nominates,
+        left_out: Seen::HOPS.with(Kind::Host, host.is_some()).with(Kind::Expect, old_expect),
+        ours: Seen::LENGTH.with(Kind::Host, true),
+    };
+    lines.copy(&changes, out);
     changes.append(out);
     end_request(head, out);
     Ok(Encoder::of_request(head.body()))
@@ -157,11 +158,13 @@ pub fn write_response(
     let changes = Changes::of(changes);
     status_line(head, out);
     let no_length = head.status() == 204 || head.status() < 200;
-    copy_lines(&head.block, out, |field, name| {
-        is_left_out(&head.block, field, name, head.nominates)
-            || (no_length && field.kind == Kind::ContentLength)
-            || changes.drop(field, name)
-    });
+    let lines = Lines {
+        block: &head.block,
+        nominates: head.nominates,
+        left_out: Seen::HOPS.with(Kind::ContentLength, no_length),
+        ours: Seen::LENGTH,
+    };
+    lines.copy(&changes, out);
     changes.append(out);
     let encoder = response_encoder(head, to);
     if head.status() == 101 {
@@ -232,6 +235,7 @@ struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
+    #[inline(never)]
     fn of(all: &'a [Change<'a>]) -> Self {
         let (mut filters, mut own, mut of_filters) = (0, 0, 0);
         for (at, change) in all.iter().enumerate() {
@@ -259,13 +263,12 @@ impl<'a> Changes<'a> {
         Ok(host)
     }
 
-    /// Whether a line is taken away; the length is not in the reach of changes.
-    fn drop(&self, field: &Field, name: &[u8]) -> bool {
-        self.marks & mark(name) != 0
-            && field.kind != Kind::ContentLength
-            && self.all.iter().any(|change| change.drops(name))
+    /// Whether lines of this name are taken away.
+    fn drop(&self, name: &[u8]) -> bool {
+        self.marks & mark(name) != 0 && self.all.iter().any(|change| change.drops(name))
     }
 
+    #[inline(never)]
     fn append(&self, out: &mut Vec<u8>) {
         for (at, change) in self.all.iter().enumerate() {
             let name = change.name();
@@ -299,26 +302,40 @@ fn mark(name: &[u8]) -> u64 {
     name.last().map_or(0, |last| 1 << ((name.len() * 33 + usize::from(last & 31)) % 64))
 }
 
-fn is_left_out(block: &super::head::Block, field: &Field, name: &[u8], nominates: bool) -> bool {
-    field.kind.is_hop() || (nominates && block.nominates(name))
+/// The lines of a head, and which of them go on.
+struct Lines<'a> {
+    block: &'a Block,
+    /// Whether `Connection` names any of them.
+    nominates: bool,
+    /// The kinds of those that do not.
+    left_out: Seen,
+    /// The kinds of those that no change takes away.
+    ours: Seen,
 }
 
-/// Copies the lines for which `leave_out` is false, neighbours in one go.
-fn copy_lines(
-    block: &super::head::Block,
-    out: &mut Vec<u8>,
-    leave_out: impl Fn(&Field, &[u8]) -> bool,
-) {
-    let mut from = block.fields.first().map_or(0, |field| field.name.start);
-    let mut to = from;
-    for field in &block.fields {
-        if leave_out(field, field.name.of(&block.bytes)) {
-            out.extend_from_slice(super::scan::Span { start: from, end: to }.of(&block.bytes));
-            from = field.end;
+impl Lines<'_> {
+    /// Copies those that go on, neighbours in one go.
+    #[inline(never)]
+    fn copy(&self, changes: &Changes<'_>, out: &mut Vec<u8>) {
+        let Block { bytes, fields, .. } = self.block;
+        let mut from = fields.first().map_or(0, |field| field.name.start);
+        let mut to = from;
+        for field in fields {
+            if self.leaves_out(field, changes) {
+                out.extend_from_slice(Span { start: from, end: to }.of(bytes));
+                from = field.end;
+            }
+            to = field.end;
         }
-        to = field.end;
+        out.extend_from_slice(Span { start: from, end: to }.of(bytes));
     }
-    out.extend_from_slice(super::scan::Span { start: from, end: to }.of(&block.bytes));
+
+    fn leaves_out(&self, field: &Field, changes: &Changes<'_>) -> bool {
+        let name = field.name.of(&self.block.bytes);
+        self.left_out.has(field.kind)
+            || (self.nominates && self.block.nominates(name))
+            || (!self.ours.has(field.kind) && changes.drop(name))
+    }
 }
 
 fn length_line(length: u64, out: &mut Vec<u8>) {

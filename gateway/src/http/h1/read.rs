@@ -308,6 +308,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// The next part of the body, if it can be told from what is here.
+    #[inline(never)]
     fn find(&mut self) -> Option<Part> {
         self.settle();
         match self.decoder.step(self.input.bytes()) {

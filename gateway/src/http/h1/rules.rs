@@ -93,6 +93,7 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Collects them; whatever may stand once stands once.
+    #[inline(never)]
     pub(crate) fn gather(block: &Block) -> Result<Self, Malformed> {
         let mut facts = Self::default();
         let mut options = 0;

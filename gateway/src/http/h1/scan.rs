@@ -85,18 +85,31 @@ impl Kind {
 
     /// Whether such a line ends at this hop.
     pub(crate) const fn is_hop(self) -> bool {
-        matches!(
-            self,
-            Self::Connection | Self::Hop | Self::Te | Self::TransferEncoding | Self::Upgrade
-        )
+        Seen::HOPS.has(self)
     }
 }
 
-/// The set of kinds that occur.
+/// A set of kinds: of those that occur in a head, mostly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen(u16);
 
 impl Seen {
+    /// Those that end at this hop.
+    pub(crate) const HOPS: Self = Self(0)
+        .with(Kind::Connection, true)
+        .with(Kind::Hop, true)
+        .with(Kind::Te, true)
+        .with(Kind::TransferEncoding, true)
+        .with(Kind::Upgrade, true);
+    /// The length.
+    pub(crate) const LENGTH: Self = Self(0).with(Kind::ContentLength, true);
+
+    /// The same, with `kind` if `wanted`.
+    pub(crate) const fn with(mut self, kind: Kind, wanted: bool) -> Self {
+        self.0 |= (wanted as u16) << kind as u8;
+        self
+    }
+
     pub(crate) const fn add(&mut self, kind: Kind) {
         self.0 |= 1 << kind as u8;
     }
@@ -147,6 +160,7 @@ pub(crate) struct Scanned {
 
 impl Scanner {
     /// Reads on in `input`, which begins with the same bytes as before. `None`: more bytes are needed.
+    #[inline(never)]
     pub(crate) fn scan(&mut self, input: &[u8]) -> Result<Option<Scanned>, Malformed> {
         if self.first.is_none() {
             self.check_first_byte(input)?;
