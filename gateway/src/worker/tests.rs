@@ -9,11 +9,11 @@ use discovery::endpoint::{Endpoint, EndpointId, EndpointSet, EndpointTable, Reac
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::wire::Wire;
 use crate::http::h1::Waits;
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::{IDLE_WAIT, Origin, REST};
 use crate::upstream::tcp;
+use crate::wire::Wire;
 
 /// For what another thread does at once.
 const WAIT: Duration = Duration::from_secs(10);
