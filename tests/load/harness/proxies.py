@@ -137,11 +137,11 @@ class World:
 
     def start_bare(self):
         """No proxy: what the system alone takes of one."""
-        port = BASES["bare"] + PLAIN
+        own = BASES["bare"] + PLAIN
         endpoints = ",".join(f"{address}:{port}" for address, port in ENDPOINTS)
-        process = self.spawn("bare", [self.setup.load, "bare", "--listen", f"127.0.0.1:{port}", "--to", endpoints])
-        self.listens("bare", [port])
-        return Proxy("bare", [process], port)
+        process = self.spawn("bare", [self.setup.load, "bare", "--listen", f"127.0.0.1:{own}", "--to", endpoints])
+        self.listens("bare", [own])
+        return Proxy("bare", [process], own)
 
     def start_spanway(self):
         folder = self.work / "objects"

@@ -41,10 +41,14 @@ pub(crate) struct Options {
 /// One end of a connection.
 struct End {
     stream: TcpStream,
-    /// Whether a client is there, not an endpoint.
-    is_client: bool,
-    /// Whom the next message of an endpoint is for.
-    client: usize,
+    peer: Peer,
+}
+
+#[derive(Clone, Copy)]
+enum Peer {
+    Client,
+    /// An endpoint, whose next message is for the client at this place.
+    Endpoint(usize),
 }
 
 /// All connections; an endpoint's wait for the next request in `idle`.
@@ -66,11 +70,14 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let mut bare = Bare { poll, options, ends, idle, opened: 0, out };
     let (mut events, mut buffer) = (Events::with_capacity(EVENTS), vec![0; READ]);
     loop {
-        bare.poll.poll(&mut events, None)?;
+        match bare.poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((stream, _)) = listener.accept() {
-                    bare.add(stream, true)?;
+                    bare.add(stream, Peer::Client)?;
                 }
             } else {
                 bare.pass_on(event, &mut buffer)?;
@@ -80,18 +87,20 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
 }
 
 impl Bare {
-    fn add(&mut self, mut stream: TcpStream, is_client: bool) -> anyhow::Result<usize> {
+    fn add(&mut self, mut stream: TcpStream, peer: Peer) -> anyhow::Result<usize> {
         let place = self.ends.len();
-        let interest = Interest::READABLE;
-        self.poll.registry().register(&mut stream, Token(place), interest)?;
+        self.poll.registry().register(&mut stream, Token(place), Interest::READABLE)?;
         stream.set_nodelay(true)?;
-        self.ends.push(Some(End { stream, is_client, client: 0 }));
+        self.ends.push(Some(End { stream, peer }));
         Ok(place)
     }
 
-    /// A connection to an endpoint that nobody uses.
-    fn endpoint(&mut self) -> anyhow::Result<usize> {
+    /// A connection to an endpoint that nobody uses, for a request of the client at this place.
+    fn endpoint(&mut self, client: usize) -> anyhow::Result<usize> {
         if let Some(place) = self.idle.pop() {
+            if let Some(end) = &mut self.ends[place] {
+                end.peer = Peer::Endpoint(client);
+            }
             return Ok(place);
         }
         let to = self.options.to[self.opened % self.options.to.len()];
@@ -99,14 +108,14 @@ impl Bare {
         // Only while connections are opened, which is before anything is measured.
         let stream = std::net::TcpStream::connect(to)?;
         stream.set_nonblocking(true)?;
-        self.add(TcpStream::from_std(stream), false)
+        self.add(TcpStream::from_std(stream), Peer::Endpoint(client))
     }
 
     /// Reads one message, which came as a whole, and writes it to the other side.
     fn pass_on(&mut self, event: &Event, buffer: &mut [u8]) -> anyhow::Result<()> {
         let Token(place) = event.token();
         let Some(end) = self.ends.get_mut(place).and_then(Option::as_mut) else { return Ok(()) };
-        let (is_client, client) = (end.is_client, end.client);
+        let peer = end.peer;
         let read = match end.stream.read(buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Ok(read) if read > 0 => read,
@@ -117,17 +126,19 @@ impl Bare {
             }
         };
         self.out.clear();
-        let other = if is_client {
-            edit_request(&buffer[..read], &mut self.out).context("no request of the load")?;
-            self.endpoint()?
-        } else {
-            edit_answer(&buffer[..read], &mut self.out).context("no answer of an endpoint")?;
-            self.idle.push(place);
-            client
+        let other = match peer {
+            Peer::Client => {
+                edit_request(&buffer[..read], &mut self.out).context("no request of the load")?;
+                self.endpoint(place)?
+            }
+            Peer::Endpoint(client) => {
+                edit_answer(&buffer[..read], &mut self.out).context("no answer of an endpoint")?;
+                self.idle.push(place);
+                client
+            }
         };
         // A client that is gone wants no answer.
         if let Some(end) = &mut self.ends[other] {
-            end.client = place;
             end.stream.write_all(&self.out)?;
         }
         Ok(())
