@@ -1,7 +1,7 @@
 //! A connection whose two directions are used at once.
 //!
 //! One type for all connections that carry HTTP/1: what a request runs through on its client's side
-//! it runs through again on its endpoint's, and the processor has the code at hand then.
+//! and on its endpoint's is the same code, and there once.
 
 use std::io;
 use std::pin::Pin;
