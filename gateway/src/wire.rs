@@ -150,16 +150,18 @@ impl WireReader {
     /// Whether a peer that should be waiting has sent something, or gone: nobody waits for it. What
     /// it has sent may be lost. Costs no system call while the socket is known to have nothing.
     pub fn has_stirred(&mut self) -> bool {
-        let mut byte = [0; 1];
         match self {
             Self::Plain(reader) => {
-                let read = reader.try_read(&mut byte);
+                let read = reader.try_read(&mut [0; 1]);
                 !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
-            Self::Layered(reader) => {
-                let mut cx = Context::from_waker(Waker::noop());
-                Pin::new(reader).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
-            }
+            Self::Layered(reader) => has_stirred(reader),
         }
     }
+}
+
+/// The same of any stream on which nobody waits meanwhile.
+pub fn has_stirred(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 1])).is_ready()
 }

@@ -139,11 +139,6 @@ impl Connection {
         })
     }
 
-    /// Lets the runtime of this thread watch it: see [`tcp::rewatch`].
-    pub fn rewatch(&mut self) -> io::Result<()> {
-        tcp::rewatch(self.tcp_mut())
-    }
-
     /// Which of the far gateways carries it.
     pub fn instance(&self) -> Option<&Arc<str>> {
         self.call().map(Call::instance)

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use config::model::{BackendKey, LinkName};
 use discovery::endpoint::{EndpointSet, Reach};
-use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::connect::Connection;
 use super::state::{lock, try_lock};
@@ -19,7 +18,7 @@ use super::tcp;
 use crate::http::h1::ClientConn;
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Socket as _;
-use crate::wire::WireReader;
+use crate::wire::{self, WireReader};
 use crate::worker::{Each, Http1};
 
 #[cfg(test)]
@@ -262,16 +261,14 @@ impl Origin {
 
 impl Pooled for Connection {
     fn is_stale(&mut self) -> bool {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut byte = [0; 1];
-        std::pin::Pin::new(self).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
+        wire::has_stirred(self)
     }
 
     fn move_here(mut self) -> Option<Self> {
         if self.is_stale() {
             return None;
         }
-        said_if_not(self.rewatch())?;
+        said_if_not(tcp::rewatch(self.tcp_mut()))?;
         Some(self)
     }
 }

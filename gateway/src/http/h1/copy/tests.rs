@@ -1,13 +1,10 @@
 //! Whole exchanges through both sides of the codec, over pipes in memory.
-use std::pin::Pin;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex};
 
 use super::super::*;
+use crate::wire::has_stirred;
 
 type Server = ServerConn<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>>;
 type Client = ClientConn<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>>;
@@ -59,12 +56,6 @@ async fn answer(world: &mut World, head: &RequestHead, answer: &[u8]) -> String 
     received(&mut world.user).await
 }
 
-/// Whether anything comes from there, without waiting for it.
-fn stirs(io: &mut ReadHalf<DuplexStream>) -> bool {
-    let mut cx = Context::from_waker(Waker::noop());
-    Pin::new(io).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])).is_ready()
-}
-
 #[tokio::test]
 async fn a_head_and_a_small_body_leave_as_they_came_in_one_write() {
     let mut world = world();
@@ -77,7 +68,7 @@ async fn a_head_and_a_small_body_leave_as_they_came_in_one_write() {
             .await;
     assert_eq!(got, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: s\r\n\r\nhi");
     assert!(world.client.is_reusable() && world.server.is_reusable());
-    assert!(!world.client.is_stale(stirs));
+    assert!(!world.client.is_stale(has_stirred));
 }
 
 #[tokio::test]
@@ -173,13 +164,13 @@ async fn bytes_that_come_while_idle_and_an_end_make_a_connection_stale() {
         let mut world = world();
         let (head, _) = forward(&mut world, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         answer(&mut world, &head, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nz").await;
-        assert!(world.client.is_reusable() && !world.client.is_stale(stirs));
+        assert!(world.client.is_reusable() && !world.client.is_stale(has_stirred));
         if late.is_empty() {
             world.upstream.shutdown().await.unwrap();
         } else {
             world.upstream.write_all(late).await.unwrap();
         }
-        assert!(world.client.is_stale(stirs));
+        assert!(world.client.is_stale(has_stirred));
     }
 }
 
