@@ -4,6 +4,7 @@ pub mod build;
 pub mod local;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,12 +30,27 @@ pub struct Endpoint {
 }
 
 /// How an endpoint is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// In this cluster, by its address.
     Direct(SocketAddr),
     /// In another cluster, through a gateway of the link.
     Via(LinkTarget),
+}
+
+impl Hash for Reach {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            // Each request looks endpoints up several times: an address and its port are one number
+            // here, where a derived hash writes each part by itself.
+            Self::Direct(SocketAddr::V4(address)) => {
+                let ip = u64::from(address.ip().to_bits());
+                state.write_u64(ip << 16 | u64::from(address.port()));
+            }
+            Self::Direct(SocketAddr::V6(address)) => address.hash(state),
+            Self::Via(target) => target.hash(state),
+        }
+    }
 }
 
 /// What a link connection is for; its `sni` names it to the far gateway.
