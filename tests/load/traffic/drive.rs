@@ -150,11 +150,6 @@ impl Plan {
         self.requests.borrow().large(request, up)
     }
 
-    /// Which fields the requests carry.
-    pub(crate) fn fields(&self) -> Fields {
-        self.requests.borrow().fields()
-    }
-
     /// Whether heads go through unread.
     pub(crate) fn raw(&self) -> bool {
         self.requests.borrow().raw()
@@ -296,6 +291,8 @@ async fn open(plan: &Rc<Plan>, options: &Options) -> anyhow::Result<()> {
     };
     let tls = options.tls.as_deref().map(|dir| Tls::new(dir, &options.name, alpn)).transpose()?;
     let mut lanes: Vec<Rc<dyn Lane>> = Vec::new();
+    let grpc = options.carrier == Carrier::Grpc;
+    let heads = Rc::new(http2::Heads::new(options.fields, grpc, options.hosts)?);
     for number in 0..options.connections {
         let failed = || format!("connection {number} to {}", options.to);
         match options.carrier {
@@ -320,12 +317,12 @@ async fn open(plan: &Rc<Plan>, options: &Options) -> anyhow::Result<()> {
                 lanes.push(Rc::new(Fresh { index: number, to: options.to, tls: tls.clone() }));
             }
             Carrier::Http2 | Carrier::Grpc => {
-                let grpc = options.carrier == Carrier::Grpc;
                 let opened = http2::open(number, options.to, tls.as_ref()).await;
                 let connection = opened.with_context(failed)?;
                 for stream in 0..options.streams {
                     let index = number * options.streams + stream;
-                    lanes.push(Rc::new(Stream { index, connection: connection.clone(), grpc }));
+                    let (connection, heads) = (connection.clone(), Rc::clone(&heads));
+                    lanes.push(Rc::new(Stream { index, connection, heads }));
                 }
             }
         }

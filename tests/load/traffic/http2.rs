@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{self, SendRequest};
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, Method, Request as HttpRequest};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Uri};
 use tokio::task::spawn_local;
 
 use super::hold::{out_of_step, pause};
@@ -33,18 +35,63 @@ pub(crate) async fn open(
     Ok(requests)
 }
 
+/// What the heads of requests have in common, made once: names are not looked at anew for each.
+pub(crate) struct Heads {
+    grpc: bool,
+    fields: HeaderMap,
+    authorities: Vec<Authority>,
+}
+
+impl Heads {
+    /// Of requests to so many hosts.
+    pub(crate) fn new(fields: Fields, grpc: bool, hosts: u64) -> anyhow::Result<Self> {
+        let mut lines = HeaderMap::new();
+        for line in fields.text().lines() {
+            let (name, value) = line.split_once(": ").context("a field has a name and a value")?;
+            lines.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+        }
+        if grpc {
+            lines.append("content-type", HeaderValue::from_static("application/grpc"));
+            lines.append("te", HeaderValue::from_static("trailers"));
+        }
+        lines.append("x-bench-remove", HeaderValue::from_static("secret"));
+        lines.append("x-bench-keep", HeaderValue::from_static("yes"));
+        let authority = |host| Authority::try_from(Request { number: 0, host }.host());
+        let authorities = (0..hosts).map(authority).collect::<Result<_, _>>()?;
+        Ok(Self { grpc, fields: lines, authorities })
+    }
+
+    fn of(&self, request: Request) -> anyhow::Result<HttpRequest<()>> {
+        let host = usize::try_from(request.host)?;
+        let authority = self.authorities.get(host).context("one of the hosts")?.clone();
+        let (method, scheme, path) = if self.grpc {
+            (Method::POST, Scheme::HTTP, PathAndQuery::from_static("/bench.Echo/Call"))
+        } else {
+            (Method::GET, Scheme::HTTPS, PathAndQuery::try_from(request.path())?)
+        };
+        let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path);
+        let mut head = HttpRequest::new(());
+        *head.method_mut() = method;
+        *head.uri_mut() = uri.build()?;
+        *head.headers_mut() = self.fields.clone();
+        if self.grpc {
+            head.headers_mut().append("x-bench-path", HeaderValue::try_from(request.path())?);
+        }
+        Ok(head)
+    }
+}
+
 /// One request; tells which endpoint answered.
 pub(crate) async fn call(
     connection: SendRequest<Bytes>,
-    fields: Fields,
+    heads: &Heads,
     request: Request,
-    grpc: bool,
 ) -> Result<usize, String> {
     let broken = |error: h2::Error| format!("stream: {error}");
     let mut connection = connection.ready().await.map_err(broken)?;
-    let head = head(fields, request, grpc).map_err(|error| error.to_string())?;
-    let (answer, mut body) = connection.send_request(head, !grpc).map_err(broken)?;
-    if grpc {
+    let head = heads.of(request).map_err(|error| error.to_string())?;
+    let (answer, mut body) = connection.send_request(head, !heads.grpc).map_err(broken)?;
+    if heads.grpc {
         body.send_data(message(&MESSAGE), true).map_err(broken)?;
     }
     let (head, body) = answer.await.map_err(broken)?.into_parts();
@@ -56,7 +103,7 @@ pub(crate) async fn call(
         return Err(format!("fields were not changed: {:?}", head.headers));
     }
     let (bytes, trailers) = collect(body).await.map_err(broken)?;
-    if !grpc {
+    if !heads.grpc {
         return request.check(&bytes);
     }
     let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
@@ -64,28 +111,6 @@ pub(crate) async fn call(
         return Err(format!("no grpc-status 0: {trailers:?}"));
     }
     request.check(bytes.get(5..).unwrap_or_default())
-}
-
-fn head(fields: Fields, request: Request, grpc: bool) -> Result<HttpRequest<()>, http::Error> {
-    let (method, uri) = if grpc {
-        (Method::POST, format!("http://{}/bench.Echo/Call", request.host()))
-    } else {
-        (Method::GET, format!("https://{}{}", request.host(), request.path()))
-    };
-    let mut builder = HttpRequest::builder().method(method).uri(uri);
-    for line in fields.text().lines() {
-        if let Some((name, value)) = line.split_once(": ") {
-            builder = builder.header(name, value);
-        }
-    }
-    if grpc {
-        let path = request.path();
-        builder = builder
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("x-bench-path", path);
-    }
-    builder.header("x-bench-remove", "secret").header("x-bench-keep", "yes").body(())
 }
 
 async fn collect(mut body: RecvStream) -> Result<(BytesMut, Option<HeaderMap>), h2::Error> {

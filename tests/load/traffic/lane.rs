@@ -12,6 +12,7 @@ use h2::client::SendRequest;
 use tokio::task::spawn_local;
 
 use super::drive::Plan;
+use super::http2::{self, Heads};
 use super::request::{Answer, Request, answer};
 use super::wire::{Tls, Wire};
 
@@ -151,16 +152,16 @@ pub(crate) struct Stream {
     pub(crate) index: usize,
     /// The connection.
     pub(crate) connection: SendRequest<Bytes>,
-    /// Whether the requests are gRPC calls.
-    pub(crate) grpc: bool,
+    /// What its requests have in common.
+    pub(crate) heads: Rc<Heads>,
 }
 
 impl Lane for Stream {
     fn start(&self, plan: &Rc<Plan>, job: Job) {
-        let (plan, index, grpc) = (Rc::clone(plan), self.index, self.grpc);
+        let (plan, index, heads) = (Rc::clone(plan), self.index, Rc::clone(&self.heads));
         let connection = self.connection.clone();
         spawn_local(async move {
-            let result = super::http2::call(connection, plan.fields(), job.request, grpc).await;
+            let result = http2::call(connection, &heads, job.request).await;
             plan.done(Some(index), job, result);
         });
     }

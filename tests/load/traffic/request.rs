@@ -115,11 +115,6 @@ impl Requests {
         self.raw
     }
 
-    /// Which fields they carry.
-    pub(crate) const fn fields(&self) -> Fields {
-        self.fields
-    }
-
     /// The next one.
     pub(crate) const fn next(&mut self) -> Request {
         // Xorshift: evenly enough spread, and the same in every run.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -38,9 +39,14 @@ impl Ticks {
     /// Waits for the next tick and tells when it was due.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Instant> {
         while self.expired <= u64::from(self.seen) {
-            let mut count = [0; 8];
-            self.timer.read_exact(&mut count).await?;
-            self.expired += u64::from_ne_bytes(count);
+            // A count has 8 bytes; a read that fills its buffer would be followed by another, in vain.
+            let mut count = [0; 16];
+            let read = self.timer.read(&mut count).await?;
+            let (count, _) = count
+                .split_first_chunk()
+                .filter(|_| read == 8)
+                .context("the timer gave no count")?;
+            self.expired += u64::from_ne_bytes(*count);
         }
         self.seen += 1;
         Ok(self.began + TICK * self.seen)
