@@ -16,6 +16,7 @@ use crate::splice::{Copied, Splice, splice};
 use crate::tls::stream::Socket;
 use crate::upstream::state::InFlight;
 use crate::upstream::{self, Chosen, Connection};
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// Endpoints that are tried for one connection: nothing was sent, so another may do as well.
@@ -27,7 +28,7 @@ pub struct Dialled {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
     /// The connection, with what the endpoint has said already.
-    pub connection: Replay<Connection>,
+    pub connection: Replay<Wire>,
     /// Counts it as under way.
     pub in_flight: InFlight,
 }
@@ -35,7 +36,7 @@ pub struct Dialled {
 impl Dialled {
     fn new(chosen: Chosen<'_>, connection: Connection) -> Self {
         let Chosen { endpoint, in_flight, .. } = chosen;
-        let connection = Replay::new(connection, Vec::new());
+        let connection = Replay::new(connection.wire, Vec::new());
         Self { endpoint: Arc::clone(endpoint), connection, in_flight }
     }
 }

@@ -144,8 +144,8 @@ impl Over<'_> {
         let (mut client, origin) = if let Some(pooled) = pooled {
             pooled
         } else {
-            let (connection, origin) = Box::pin(self.connect(prepared)).await?;
-            (self.over(connection), Box::new(origin))
+            let (wire, origin) = Box::pin(self.connect(prepared)).await?;
+            (self.over(wire), Box::new(origin))
         };
         client.start(head, None, changes).map_err(|error| match error {
             WriteError::Malformed(malformed) => Failed::last(Failure::RequestMalformed(malformed)),
@@ -223,34 +223,32 @@ impl Over<'_> {
         let Attempt { key, snapshot, .. } = *self.attempt;
         let worker = &self.request.call.worker;
         let ahead = &worker.shared().ahead;
-        let (call, origin) = ahead.take((reach, key), snapshot, worker.number(), self.now)?;
-        Some((self.over(call), Box::new(origin)))
+        let (wire, origin) = ahead.take((reach, key), snapshot, worker.number(), self.now)?;
+        Some((self.over(wire), Box::new(origin)))
     }
 
-    fn over(&self, connection: Connection) -> Http1 {
-        let (wire, _nothing) = connection.into_wire();
+    fn over(&self, wire: Wire) -> Http1 {
         let (reader, writer) = wire.split();
         Box::new(ClientConn::new(reader, writer, self.proxy.endpoint_waits))
     }
 
     /// A session of our own making, which other requests may share from now on.
     async fn open_session(&self, prepared: &Prepared<'_>) -> Result<Arc<Session>, Failed> {
-        let (connection, origin) = self.connect(prepared).await?;
-        let session = Session::start(connection, self.proxy.endpoint_waits).await;
+        let (wire, origin) = self.connect(prepared).await?;
+        let session = Session::start(wire, self.proxy.endpoint_waits).await;
         let session = Arc::new(session.ok_or(Failed::again(Failure::ConnectFailed))?);
         let sessions = self.request.call.worker.http2().own();
         sessions.put(Arc::clone(&session), origin, Instant::now());
         Ok(session)
     }
 
-    async fn connect(&self, prepared: &Prepared<'_>) -> Result<(Connection, Origin), Failed> {
+    async fn connect(&self, prepared: &Prepared<'_>) -> Result<(Wire, Origin), Failed> {
         let reach = &self.chosen.endpoint.reach;
         let hello = Hello { request_id: Some(prepared.ids.id.as_str().into()) };
         let worker = &self.request.call.worker;
         let connected = upstream::connect(worker, self.attempt.snapshot, reach, &hello).await;
-        let connected = connected.map(|connection| {
-            let origin = Origin::of(&connection, reach.clone(), self.attempt.key.clone());
-            (connection, origin)
+        let connected = connected.map(|Connection { wire, carrier }| {
+            (wire, Origin::new(reach.clone(), self.attempt.key.clone(), carrier))
         });
         connected.map_err(|error| {
             let cluster = match reach {

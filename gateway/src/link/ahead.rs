@@ -273,10 +273,10 @@ async fn open(worker: &Worker, snapshot: &Snapshot, reach: &Reach, key: BackendK
     // Whether the endpoint takes requests is for requests to find out: a failure is not remembered.
     match near::call(worker.shared(), snapshot, target, &Hello::default()).await {
         Ok(call) => {
-            let connection = Connection::Link(Box::new(call));
-            let origin = Origin::of(&connection, reach.clone(), key);
+            let Connection { wire, carrier } = Connection::from(call);
+            let origin = Origin::new(reach.clone(), key, carrier);
             let (by, since) = (worker.number(), Instant::now());
-            ahead.opened(Ready { connection, origin, by, since, place });
+            ahead.opened(Ready { connection: wire, origin, by, since, place });
             true
         }
         Err(error) => {

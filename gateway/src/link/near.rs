@@ -1,23 +1,19 @@
 //! The near end of a call: dials a gateway of the other cluster and waits for its answer.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use config::model::LinkName;
 use discovery::endpoint::{LinkPeers, LinkTarget};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::hello::{self, Answer, Hello, InvalidMessage, Refusal};
 use crate::snapshot::Snapshot;
 use crate::tls::link::{Dial, LinkDialler, LinkFailed, LinkProtocol};
-use crate::tls::stream::{Socket, TlsStream};
+use crate::tls::stream::TlsStream;
 use crate::upstream::state::Shared;
 use crate::upstream::tcp::{self, DialFailed};
 
@@ -33,9 +29,19 @@ pub const GATEWAYS_TRIED: usize = 3;
 /// A call that the far gateway accepted: what is written reaches the endpoint.
 #[derive(Debug)]
 pub struct Call {
-    io: TlsStream<TcpStream>,
-    link: LinkName,
-    instance: Arc<str>,
+    /// Towards the endpoint.
+    pub stream: TlsStream<TcpStream>,
+    /// Through whom.
+    pub carrier: Carrier,
+}
+
+/// Which gateway of which link carries a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// The link.
+    pub link: LinkName,
+    /// The far gateway's instance id.
+    pub instance: Arc<str>,
 }
 
 /// Why there is no call. No byte of a request was sent: it is always safe to try elsewhere.
@@ -160,7 +166,8 @@ async fn dial(
         .map_err(broken)?;
     match Answer::decode(&message).map_err(broken)? {
         Answer::Accepted { instance } => {
-            Ok(Call { io: link.stream, link: Arc::clone(dialler.link()), instance })
+            let carrier = Carrier { link: Arc::clone(dialler.link()), instance };
+            Ok(Call { stream: link.stream, carrier })
         }
         Answer::Refused(refusal) => Err(CallFailed::Refused { address, refusal }),
     }
@@ -200,54 +207,12 @@ impl CallFailed {
     }
 }
 
-// === impl Call ===
+// === impl Carrier ===
 
-impl Call {
-    /// The link that it goes through.
-    pub const fn link(&self) -> &LinkName {
-        &self.link
-    }
-
-    /// Which of the far gateways carries it.
-    pub const fn instance(&self) -> &Arc<str> {
-        &self.instance
-    }
-}
-
-impl Socket for Call {
-    fn tcp(&self) -> &TcpStream {
-        self.io.tcp()
-    }
-
-    fn tcp_mut(&mut self) -> &mut TcpStream {
-        self.io.tcp_mut()
-    }
-}
-
-impl AsyncRead for Call {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Call {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+impl Carrier {
+    /// Whether the far gateway drains, or its link is gone: no request may begin there.
+    pub fn is_draining(&self, snapshot: &Snapshot) -> bool {
+        let peers = snapshot.endpoints.links.get(&self.link);
+        peers.is_none_or(|peers| peers.draining.contains(&self.instance))
     }
 }

@@ -9,16 +9,16 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use config::model::{BackendKey, LinkName};
+use config::model::BackendKey;
 use discovery::endpoint::{EndpointSet, Reach};
 
-use super::connect::Connection;
 use super::state::{lock, try_lock};
 use super::tcp;
 use crate::http::h1::ClientConn;
+use crate::link::near::Carrier;
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Socket as _;
-use crate::wire::{self, WireReader};
+use crate::wire::{self, Wire, WireReader};
 use crate::worker::{Each, Http1};
 
 #[cfg(test)]
@@ -48,15 +48,6 @@ pub trait Pooled: Send {
     fn move_here(self) -> Option<Self>
     where
         Self: Sized;
-}
-
-/// Which gateway of which link carries a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carrier {
-    /// The link.
-    pub link: LinkName,
-    /// The far gateway's instance id.
-    pub instance: Arc<str>,
 }
 
 /// For whom a connection was opened.
@@ -225,15 +216,6 @@ impl<T: Pooled> Pool<T> {
 }
 
 impl Origin {
-    /// Where a fresh connection comes from.
-    pub fn of(connection: &Connection, reach: Reach, key: BackendKey) -> Self {
-        let carrier = connection.call().map(|call| Carrier {
-            link: Arc::clone(call.link()),
-            instance: Arc::clone(call.instance()),
-        });
-        Self::new(reach, key, carrier)
-    }
-
     /// Of an endpoint that was found under `key`.
     pub const fn new(reach: Reach, key: BackendKey, carrier: Option<Carrier>) -> Self {
         Self { reach, key, carrier, found_in: None }
@@ -241,10 +223,7 @@ impl Origin {
 
     /// Whether the far gateway that carries it drains, or its link is gone.
     pub fn is_draining(&self, snapshot: &Snapshot) -> bool {
-        self.carrier.as_ref().is_some_and(|carrier| {
-            let peers = snapshot.endpoints.links.get(&carrier.link);
-            peers.is_none_or(|peers| peers.draining.contains(&carrier.instance))
-        })
+        self.carrier.as_ref().is_some_and(|carrier| carrier.is_draining(snapshot))
     }
 
     /// Whether a request may still go there.
@@ -259,7 +238,7 @@ impl Origin {
     }
 }
 
-impl Pooled for Connection {
+impl Pooled for Wire {
     fn is_stale(&mut self) -> bool {
         wire::has_stirred(self)
     }

@@ -11,8 +11,8 @@ use arc_swap::ArcSwap;
 use config::model::LinkName;
 use discovery::endpoint::Reach;
 
-use super::connect::Connection;
 use crate::link::ahead::Ahead;
+use crate::wire::Wire;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +44,7 @@ pub struct Shared {
     /// Links none of whose gateways took a call.
     pub links: Failures<LinkName>,
     /// Calls over links that are opened ahead.
-    pub ahead: Ahead<Connection>,
+    pub ahead: Ahead<Wire>,
     turn: AtomicUsize,
 }
 

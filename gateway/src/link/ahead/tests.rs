@@ -6,7 +6,7 @@ use discovery::endpoint::{
 };
 
 use super::*;
-use crate::upstream::pool::Carrier;
+use crate::link::near::Carrier;
 
 /// A call that says itself whether it is stale.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use config::model::{BackendKey, Name, ServicePort};
 use discovery::endpoint::{Endpoint, EndpointId, EndpointSet, EndpointTable, LinkPeers};
 
 use super::*;
-use crate::upstream::pool::Carrier;
+use crate::link::near::Carrier;
 
 /// A session with so many requests under way, of so many places.
 #[derive(Debug)]
