@@ -73,7 +73,7 @@ pub(crate) use alarm::Alarm;
 pub use build::RequestBuilder;
 pub use client::ClientConn;
 pub use copy::{CopyError, copy_body};
-pub use edit::{Change, OwnField};
+pub use edit::{Change, OwnField, OwnLines};
 pub(crate) use grammar::trim;
 pub use head::{Asked, Block, Body, ReplyTo, RequestHead, ResponseHead, Version};
 pub use limits::Waits;

@@ -1,10 +1,11 @@
 //! What the gateway changes of a head on its way, filters included.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use config::table::{Filter, HeaderChange, PortServes};
 
-use super::h1::{Change, Kind, OwnField, RequestHead};
+use super::h1::{Change, Kind, OwnField, OwnLines, RequestHead};
 use crate::connection::HttpConnection;
 use crate::telemetry::{RequestId, TraceParent};
 
@@ -15,21 +16,15 @@ static FORWARDED_FOR: OwnField = OwnField::new("x-forwarded-for: ");
 static FORWARDED_PROTO: OwnField = OwnField::new("x-forwarded-proto: ");
 static FORWARDED_HOST: OwnField = OwnField::new("x-forwarded-host: ");
 static FORWARDED_PORT: OwnField = OwnField::new("x-forwarded-port: ");
-/// Changes for which room is made at once: our own six at an ingress, and some of a filter.
-const USUAL_CHANGES: usize = 12;
+/// Changes for which room is made at once: our own four at an ingress, and some of a filter.
+const USUAL_CHANGES: usize = 8;
 
 /// Who sends the requests of a connection, as far as the next hop is told.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// Somebody outside the cluster: what it says of its origin is replaced.
-    Outside {
-        /// The client's address.
-        client: String,
-        /// `https` or `http`.
-        proto: &'static str,
-        /// The listener's port, not the container's.
-        port: String,
-    },
+    /// Somebody outside the cluster: what it says of its origin is replaced, by these lines and by
+    /// the host of each request.
+    Outside(OwnLines),
     /// A pod of this cluster that calls a mirrored Service: the gateway is not there.
     Inside,
 }
@@ -39,12 +34,21 @@ impl Origin {
     pub(crate) fn of(call: &HttpConnection) -> Self {
         match call.port.serves {
             PortServes::Mirrored(_) => Self::Inside,
-            PortServes::Http(_) | PortServes::Tls(_) => Self::Outside {
-                client: call.peer.ip().to_canonical().to_string(),
-                proto: if call.tls.is_some() { "https" } else { "http" },
-                port: call.port.owner.port.to_string(),
-            },
+            // The port is the listener's, not the container's.
+            PortServes::Http(_) | PortServes::Tls(_) => {
+                Self::outside(call.peer.ip(), call.tls.is_some(), call.port.owner.port)
+            }
         }
+    }
+
+    fn outside(client: IpAddr, tls: bool, port: u16) -> Self {
+        let client = client.to_canonical().to_string();
+        let proto: &[u8] = if tls { b"https" } else { b"http" };
+        Self::Outside(OwnLines::new([
+            (&FORWARDED_FOR, client.as_bytes()),
+            (&FORWARDED_PROTO, proto),
+            (&FORWARDED_PORT, port.to_string().as_bytes()),
+        ]))
     }
 }
 
@@ -85,17 +89,15 @@ impl<'a> Prepared<'a> {
     /// Gathers our own changes.
     pub(crate) fn new(head: &'a RequestHead, origin: &'a Origin, ids: &'a Ids) -> Self {
         let mut changes = Vec::with_capacity(USUAL_CHANGES);
-        if let Origin::Outside { .. } = origin {
+        if let Origin::Outside(_) = origin {
             // At an ingress only the gateway's own word counts.
             changes.extend(head.of_kind(Kind::Origin).map(|(name, _)| Change::Remove(name)));
         }
         changes.push(Change::Own(&REQUEST_ID, ids.id.as_bytes()));
         changes.push(Change::Own(&TRACEPARENT, &ids.traceparent));
-        if let Origin::Outside { client, proto, port } = origin {
-            changes.push(Change::Own(&FORWARDED_FOR, client.as_bytes()));
-            changes.push(Change::Own(&FORWARDED_PROTO, proto.as_bytes()));
+        if let Origin::Outside(lines) = origin {
             changes.push(Change::Own(&FORWARDED_HOST, head.host_bytes()));
-            changes.push(Change::Own(&FORWARDED_PORT, port.as_bytes()));
+            changes.push(Change::OwnLines(lines));
         }
         Self { ids, changes }
     }

@@ -7,6 +7,10 @@ use super::head::{Block, Body, ReplyTo, RequestHead, ResponseHead, Version};
 use super::malformed::Malformed;
 use super::scan::{Field, Kind, Seen, Span};
 
+mod own;
+
+pub use own::{OwnField, OwnLines};
+
 /// One wish of a filter or of the gateway itself. Fields of framing and connection are not in its reach.
 /// It can be written without changing what the message means to a parser: names and values are of types
 /// that hold nothing else.
@@ -20,58 +24,34 @@ pub enum Change<'a> {
     Set(&'a HeaderName, &'a HeaderValue),
     /// The same, of the gateway's own making: known to be fit, and none of framing or connection.
     Own(&'static OwnField, &'a [u8]),
+    /// Several lines of this kind, written ahead.
+    OwnLines(&'a OwnLines),
 }
 
-/// A field that the gateway sets itself.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OwnField {
-    /// Its name, at hand.
-    text: &'static str,
-    /// What its line begins with: the name, a colon and a space.
-    lead: &'static str,
-    /// The same as HTTP/2 takes it.
-    name: HeaderName,
-}
-
-impl OwnField {
-    /// The field whose line begins so, such as `x-request-id: `.
-    ///
-    /// # Panics
-    /// If it does not end with a colon and a space: of a constant that is an error of the build.
-    pub const fn new(lead: &'static str) -> Self {
-        let (name, behind) = lead.split_at(lead.len() - 2);
-        assert!(matches!(behind.as_bytes(), b": "), "a name, a colon and a space");
-        Self { text: name, lead, name: HeaderName::from_static(name) }
-    }
-
-    /// Its name.
-    pub(crate) const fn name(&self) -> &HeaderName {
-        &self.name
-    }
-
-    /// Whether no two requests have the same value.
-    pub(crate) fn is_unique(&self) -> bool {
-        matches!(Kind::of(self.text.as_bytes()), Kind::Id | Kind::Trace)
-    }
-}
-
-impl<'a> Change<'a> {
-    fn name(&self) -> &'a [u8] {
+impl Change<'_> {
+    /// Whether lines of this name go.
+    fn drops(&self, name: &[u8]) -> bool {
         match self {
-            Self::Add(name, _) | Self::Set(name, _) => name.as_str().as_bytes(),
-            Self::Own(field, _) => field.text.as_bytes(),
-            Self::Remove(name) => name.as_bytes(),
+            Self::Add(..) => false,
+            Self::Remove(removed) => grammar::same(removed.as_bytes(), name),
+            Self::Set(set, _) => grammar::same(set.as_str().as_bytes(), name),
+            Self::Own(field, _) => field.is_named(name),
+            Self::OwnLines(lines) => lines.fields().any(|(field, _)| field.is_named(name)),
         }
     }
 
-    fn drops(&self, name: &[u8]) -> bool {
-        !matches!(self, Self::Add(..)) && grammar::same(self.name(), name)
+    /// The mark of the name, or the marks.
+    fn marks(&self) -> u64 {
+        match self {
+            Self::Add(name, _) | Self::Set(name, _) => mark(name.as_str().as_bytes()),
+            Self::Remove(name) => mark(name.as_bytes()),
+            Self::Own(field, _) => field.mark(),
+            Self::OwnLines(lines) => lines.marks(),
+        }
     }
 
-    /// Framing and connection are the codec's own.
-    fn is_void(&self) -> bool {
-        let kind = Kind::of(self.name());
-        kind.is_hop() || kind == Kind::ContentLength
+    const fn is_own(&self) -> bool {
+        matches!(self, Self::Own(..) | Self::OwnLines(_))
     }
 }
 
@@ -228,7 +208,7 @@ struct Changes<'a> {
     all: &'a [Change<'a>],
     /// Where those begin that may replace what the gateway itself writes.
     filters: usize,
-    /// The marks of their names.
+    /// The marks of all names.
     marks: u64,
     /// The same of those that are not our own.
     of_filters: u64,
@@ -239,13 +219,11 @@ impl<'a> Changes<'a> {
     fn of(all: &'a [Change<'a>]) -> Self {
         let (mut filters, mut own, mut of_filters) = (0, 0, 0);
         for (at, change) in all.iter().enumerate() {
-            if let Change::Own(field, value) = change {
-                debug_assert!(grammar::is_text(value));
-                debug_assert!(Kind::of(change.name()).is_free(), "{field:?} is not ours to set");
+            if change.is_own() {
                 filters = at + 1;
-                own |= mark(change.name());
+                own |= change.marks();
             } else {
-                of_filters |= mark(change.name());
+                of_filters |= change.marks();
             }
         }
         Self { all, filters, marks: own | of_filters, of_filters }
@@ -271,35 +249,53 @@ impl<'a> Changes<'a> {
     #[inline(never)]
     fn append(&self, out: &mut Vec<u8>) {
         for (at, change) in self.all.iter().enumerate() {
-            let name = change.name();
             match change {
-                // No two of these have the same name.
-                Change::Own(field, value) if !self.is_replaced(name, self.filters) => {
-                    out.extend_from_slice(field.lead.as_bytes());
-                    out.extend_from_slice(value);
-                    out.extend_from_slice(b"\r\n");
+                Change::Own(field, value) => self.own_line(field, value, out),
+                Change::OwnLines(lines) if self.of_filters & lines.marks() == 0 => {
+                    out.extend_from_slice(lines.text());
                 }
-                Change::Add(of, value) | Change::Set(of, value)
-                    if !(self.is_replaced(name, at + 1) || change.is_void() || **of == HOST) =>
-                {
-                    line(name, grammar::trim(value.as_bytes()), out);
+                Change::OwnLines(lines) => {
+                    lines.fields().for_each(|(field, value)| self.own_line(field, value, out));
                 }
-                _ => {}
+                Change::Add(name, value) | Change::Set(name, value) => {
+                    let text = name.as_str().as_bytes();
+                    let replaced = self.is_replaced((text, mark(text)), at + 1);
+                    if !(replaced || is_void(text) || **name == HOST) {
+                        line(text, grammar::trim(value.as_bytes()), out);
+                    }
+                }
+                Change::Remove(_) => {}
             }
         }
     }
 
-    /// Whether one of the changes from there on drops such a line.
-    fn is_replaced(&self, name: &[u8], from: usize) -> bool {
-        let later = self.all.get(from..).unwrap_or_default();
-        self.of_filters & mark(name) != 0 && later.iter().any(|next| next.drops(name))
+    /// Appends a line of our own, unless a filter replaces it. No two of ours have the same name.
+    fn own_line(&self, field: &OwnField, value: &[u8], out: &mut Vec<u8>) {
+        if !self.is_replaced((field.text(), field.mark()), self.filters) {
+            field.write(value, out);
+        }
     }
+
+    /// Whether one of the changes from there on drops such a line.
+    fn is_replaced(&self, (name, mark): (&[u8], u64), from: usize) -> bool {
+        let later = self.all.get(from..).unwrap_or_default();
+        self.of_filters & mark != 0 && later.iter().any(|next| next.drops(name))
+    }
+}
+
+/// Framing and connection are the codec's own.
+fn is_void(name: &[u8]) -> bool {
+    let kind = Kind::of(name);
+    kind.is_hop() || kind == Kind::ContentLength
 }
 
 /// A bit for the length of a name and the letter that it ends with, in any case: many names of
 /// changes begin with the same letter.
-fn mark(name: &[u8]) -> u64 {
-    name.last().map_or(0, |last| 1 << ((name.len() * 33 + usize::from(last & 31)) % 64))
+const fn mark(name: &[u8]) -> u64 {
+    match name.last() {
+        Some(last) => 1 << ((name.len() * 33 + (*last & 31) as usize) % 64),
+        None => 0,
+    }
 }
 
 /// The lines of a head, and which of them go on.

@@ -4,7 +4,8 @@ use http::header::{EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::http::h1::{
-    Asked, Block, Change, Malformed, RequestBuilder, RequestHead, ResponseHead, edit, trim,
+    Asked, Block, Change, Malformed, OwnField, RequestBuilder, RequestHead, ResponseHead, edit,
+    trim,
 };
 
 /// Fields for which a map has room at once: those of a browser and our own.
@@ -137,16 +138,21 @@ fn change(changes: &[Change<'_>], headers: &mut HeaderMap) -> Result<(), Malform
             Change::Add(name, value) => append(headers, (*name).clone(), (*value).clone())?,
             Change::Remove(name) => drop(headers.remove(*name)),
             Change::Set(name, value) => set(headers, (*name).clone(), (*value).clone())?,
-            Change::Own(field, value) => {
-                let mut value = self::value(value)?;
-                // What never comes again would take the place of what does in the peer's table
-                // (RFC 7541 section 6.2.3).
-                value.set_sensitive(field.is_unique());
-                set(headers, field.name().clone(), value)?;
+            Change::Own(field, value) => own(field, value, headers)?,
+            Change::OwnLines(lines) => {
+                lines.fields().try_for_each(|(field, value)| own(field, value, headers))?;
             }
         }
     }
     Ok(())
+}
+
+fn own(field: &OwnField, value: &[u8], headers: &mut HeaderMap) -> Result<(), Malformed> {
+    let mut value = self::value(value)?;
+    // What never comes again would take the place of what does in the peer's table (RFC 7541
+    // section 6.2.3).
+    value.set_sensitive(field.is_unique());
+    set(headers, field.name().clone(), value)
 }
 
 fn value(bytes: &[u8]) -> Result<HeaderValue, Malformed> {

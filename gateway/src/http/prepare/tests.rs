@@ -1,6 +1,6 @@
 //! What a client says of its origin is not believed at an ingress, and not touched inside.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use config::model::Name;
@@ -38,8 +38,7 @@ fn head(fields: &[(&str, &str)]) -> RequestHead {
 }
 
 fn outside(tls: bool) -> Origin {
-    let proto = if tls { "https" } else { "http" };
-    Origin::Outside { client: CLIENT.to_string(), proto, port: "443".into() }
+    Origin::outside(CLIENT, tls, 443)
 }
 
 /// The lines that the next hop gets, lower case.

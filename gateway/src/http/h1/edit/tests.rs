@@ -69,6 +69,25 @@ fn of_changes_to_one_name_the_later_counts() {
     );
 }
 
+static A: OwnField = OwnField::new("x-a: ");
+static N: OwnField = OwnField::new("n: ");
+
+#[test]
+fn own_lines_replace_those_of_their_names_and_give_way_to_filters() {
+    let own = OwnLines::new([(&A, b"7"), (&N, b"8")]);
+    let own = Change::OwnLines(&own);
+    check(&[own], "GET /a HTTP/1.1\r\nHost: h\r\nx-b: 2\r\nx-a: 7\r\nn: 8\r\n\r\n");
+    check(
+        &[own, set(&field("x-a", "9"))],
+        "GET /a HTTP/1.1\r\nHost: h\r\nx-b: 2\r\nn: 8\r\nx-a: 9\r\n\r\n",
+    );
+    check(&[own, Change::Remove("N")], "GET /a HTTP/1.1\r\nHost: h\r\nx-b: 2\r\nx-a: 7\r\n\r\n");
+    check(
+        &[own, add(&field("n", "9"))],
+        "GET /a HTTP/1.1\r\nHost: h\r\nx-b: 2\r\nx-a: 7\r\nn: 8\r\nn: 9\r\n\r\n",
+    );
+}
+
 #[test]
 fn framing_and_connection_are_out_of_reach() {
     let head = request(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n").unwrap();

@@ -1,7 +1,7 @@
 //! A head that goes on over HTTP/2 is the same whether it came over HTTP/2 or in lines.
 
 use super::*;
-use crate::http::h1::OwnField;
+use crate::http::h1::OwnLines;
 
 static ID: OwnField = OwnField::new("x-request-id: ");
 static PROTO: OwnField = OwnField::new("x-forwarded-proto: ");
@@ -66,19 +66,40 @@ fn what_ends_here_does_not_go_on() {
 
 #[test]
 fn changes_are_made_of_what_was_read() {
-    let head = came(&[("x", "1"), ("y", "1"), ("x-request-id", "claimed")]);
+    let claims = [("x-request-id", "claimed"), ("x-forwarded-proto", "claimed")];
+    let head = came(&[("x", "1"), ("y", "1"), claims[0], claims[1]]);
     let (x, y) = (HeaderName::from_static("x"), HeaderName::from_static("y"));
     let value = HeaderValue::from_static("2");
     let host = HeaderValue::from_static("other.test");
+    let lines = OwnLines::new([(&PROTO, b"https")]);
     let changes = [
         Change::Own(&ID, b"own"),
+        Change::OwnLines(&lines),
         Change::Set(&x, &value),
         Change::Add(&y, &value),
         Change::Remove("accept"),
         Change::Set(&HOST, &host),
     ];
-    let expected = [("x", "2"), ("y", "1"), ("y", "2"), ("x-request-id", "own")];
+    let expected = [
+        ("x", "2"),
+        ("y", "1"),
+        ("y", "2"),
+        ("x-request-id", "own"),
+        ("x-forwarded-proto", "https"),
+    ];
     assert_eq!(goes_on_as(&head, &changes, &expected).authority().unwrap(), "other.test");
+}
+
+#[test]
+fn a_filter_has_the_last_word_on_own_lines() {
+    let lines = OwnLines::new([(&PROTO, b"https"), (&ID, b"own")]);
+    let told = HeaderValue::from_static("told");
+    let changes = [
+        Change::OwnLines(&lines),
+        Change::Set(PROTO.name(), &told),
+        Change::Remove("x-request-id"),
+    ];
+    goes_on_as(&came(&[]), &changes, &[("x-forwarded-proto", "told")]);
 }
 
 #[test]
