@@ -141,7 +141,7 @@ impl App {
         let wires = Wires::new(&settings);
         let metrics = Arc::new(Metrics::new()?);
         let log = if settings.access_log {
-            AccessLog::start(std::io::stdout())?
+            AccessLog::start(settings.workers, std::io::stdout())?
         } else {
             AccessLog::off()
         };
@@ -218,6 +218,10 @@ impl App {
             if let Err(error) = ended {
                 tracing::error!(%error, "a worker did not end in order");
             }
+        }
+        let log = self.views.log.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+            tracing::error!(%error, "the access log was not closed");
         }
     }
 }

@@ -57,8 +57,7 @@ impl Origin {
 pub(crate) struct Ids {
     /// Names the request.
     pub(crate) id: RequestId,
-    /// Its trace.
-    pub(crate) trace: TraceParent,
+    /// Its trace, as the next hop is told.
     traceparent: [u8; TraceParent::TEXT_BYTES],
 }
 
@@ -68,11 +67,12 @@ impl Ids {
         let first = |kind| head.of_kind(kind).next().map(|(_, value)| value);
         let sent = first(Kind::Trace).and_then(TraceParent::parse);
         let trace = TraceParent::next(sent.as_ref(), chance);
-        Self {
-            id: RequestId::take_or_make(first(Kind::Id), chance),
-            traceparent: trace.text(),
-            trace,
-        }
+        Self { id: RequestId::take_or_make(first(Kind::Id), chance), traceparent: trace.text() }
+    }
+
+    /// Names the trace.
+    pub(crate) fn trace_id(&self) -> &str {
+        TraceParent::trace_id_of(&self.traceparent)
     }
 }
 

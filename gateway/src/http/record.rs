@@ -1,5 +1,6 @@
 //! What is remembered of a request for its log line and its metrics.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use discovery::endpoint::{Endpoint, Reach};
@@ -84,51 +85,47 @@ impl<'a> Record<'a> {
         self.request.call.worker.tally().count(&labels, took);
         if proxy.log.is_on() {
             let bytes = (progress.sent(), progress.received() + own_bytes);
-            proxy.log.write(self.entry(&labels, ids, took, bytes));
+            self.log(proxy, &labels, ids, (took, bytes));
         }
     }
 
-    fn entry(
+    fn log(
         &self,
+        proxy: &Proxy,
         labels: &RequestLabels<'_>,
         ids: &Ids,
-        took: Duration,
-        (bytes_in, bytes_out): (u64, u64),
-    ) -> Entry {
+        (took, (bytes_in, bytes_out)): (Duration, (u64, u64)),
+    ) {
         let Request { call, head, .. } = self.request;
-        Entry {
-            ts: jiff::Timestamp::now().to_string(),
-            request_id: ids.id.as_str().to_owned(),
-            trace_id: ids.trace.trace_id_text(),
-            method: head.method().to_owned(),
-            authority: head.host().to_owned(),
-            path: head.path().to_owned(),
+        let entry = Entry {
+            ts: jiff::Timestamp::now(),
+            request_id: ids.id.as_str(),
+            trace_id: ids.trace_id(),
+            method: head.method(),
+            authority: head.host(),
+            path: head.path(),
             protocol: if call.version == Version::Http2 { "HTTP/2" } else { "HTTP/1.1" },
-            cluster: labels.cluster.to_owned(),
-            route: labels.answerer.route(),
-            rule: labels.answerer.rule(),
-            endpoint: self.endpoint.map_or_else(String::new, name),
+            route: &labels.answerer,
+            rule: &labels.answerer.rule(),
+            cluster: labels.cluster,
+            endpoint: self.endpoint.map_or(&"", name),
             status: labels.status,
             flags: labels.flags,
             duration_ms: took.as_secs_f64() * 1000.0,
             bytes_in,
             bytes_out,
             attempts: self.attempts,
-            client: call.peer.to_string(),
-            sni: call
-                .tls
-                .as_ref()
-                .and_then(|tls| tls.sni.as_deref())
-                .unwrap_or_default()
-                .to_owned(),
-        }
+            client: call.peer,
+            sni: call.tls.as_ref().and_then(|tls| tls.sni.as_deref()).unwrap_or_default(),
+        };
+        proxy.log.write(call.worker.number(), &entry);
     }
 }
 
 /// How an endpoint is named: by its address, or the id that its cluster gave it.
-fn name(endpoint: &Endpoint) -> String {
+fn name(endpoint: &Endpoint) -> &dyn Display {
     match &endpoint.reach {
-        Reach::Direct(address) => address.to_string(),
-        Reach::Via(_) => endpoint.id.to_string(),
+        Reach::Direct(address) => address,
+        Reach::Via(_) => &endpoint.id,
     }
 }

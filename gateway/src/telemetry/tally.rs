@@ -1,6 +1,8 @@
 //! Requests as one worker counts them: workers write nothing in common, a scrape adds up.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -130,22 +132,24 @@ impl Cell {
 
 // === impl Answerer ===
 
-impl Answerer<'_> {
+impl fmt::Display for Answerer<'_> {
     /// The route, or the Service that no route rules.
-    pub fn route(self) -> String {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rule(rule) => rule.route.to_string(),
-            Self::Service(key) => key.to_string(),
-            Self::Nobody => NO_ROUTE.to_owned(),
+            Self::Rule(rule) => rule.route.fmt(f),
+            Self::Service(key) => key.fmt(f),
+            Self::Nobody => f.write_str(NO_ROUTE),
         }
     }
+}
 
+impl<'a> Answerer<'a> {
     /// The rule's name, or its place in the route.
-    pub fn rule(self) -> String {
+    pub fn rule(self) -> Cow<'a, str> {
         match self {
-            Self::Rule(RuleId { name: Some(name), .. }) => name.to_string(),
-            Self::Rule(rule) => rule.index.to_string(),
-            Self::Service(_) | Self::Nobody => String::new(),
+            Self::Rule(RuleId { name: Some(name), .. }) => Cow::Borrowed(name),
+            Self::Rule(rule) => rule.index.to_string().into(),
+            Self::Service(_) | Self::Nobody => Cow::Borrowed(""),
         }
     }
 }
@@ -222,7 +226,7 @@ pub(super) fn families(tallies: &[Arc<Tally>]) -> Vec<proto::MetricFamily> {
     for tally in tallies {
         let cells = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, cell) in cells.iter() {
-            let (route, rule) = (key.answerer().route(), key.answerer().rule());
+            let (route, rule) = (key.answerer().to_string(), key.answerer().rule().into_owned());
             let (cluster, class) = (key.cluster.to_string(), code_class(key.status).to_owned());
             durations.entry([route.clone(), cluster.clone(), class]).or_default().join(cell);
             let (method, flags) = (key.method.to_owned(), key.flags.to_owned());
