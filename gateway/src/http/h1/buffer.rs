@@ -25,13 +25,15 @@ pub(crate) struct Input<R> {
     start: usize,
     end: usize,
     ended: bool,
+    /// Whether the last read where much was welcome brought much: the next begins with a large buffer.
+    flows: bool,
     /// What was met behind the bytes that are here, and has not been told.
     broken: Option<io::Error>,
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
     pub(crate) const fn new(io: R) -> Self {
-        Self { io, buffer: Vec::new(), start: 0, end: 0, ended: false, broken: None }
+        Self { io, buffer: Vec::new(), start: 0, end: 0, ended: false, flows: false, broken: None }
     }
 
     /// The same behind what was read already.
@@ -54,8 +56,13 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     /// Reads once, behind what is there. 0: the peer has ended, or the buffer is full.
-    #[inline(never)]
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.flows = false;
+        self.poll_once(cx)
+    }
+
+    #[inline(never)]
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ended || self.is_full() {
             return Poll::Ready(Ok(0));
         }
@@ -77,20 +84,22 @@ impl<R: AsyncRead + Unpin> Input<R> {
     /// Reads once, and where that fills the buffer goes on for as long as there is more: what comes in
     /// pieces leaves in one.
     pub(crate) fn poll_fill_much(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut count = ready!(self.poll_fill(cx))?;
-        if count == limits::READ_BYTES && self.end == limits::READ_BYTES {
+        let mut count = ready!(self.poll_once(cx))?;
+        if count == limits::READ_BYTES && self.buffer.len() == limits::READ_BYTES {
             self.make_much_room();
-            while !self.ended && self.end < self.buffer.len() {
-                match self.poll_fill(cx) {
-                    Poll::Ready(Ok(more)) => count += more,
-                    Poll::Ready(Err(error)) => {
-                        self.broken = Some(error);
-                        break;
-                    }
-                    Poll::Pending => break,
+        }
+        let is_large = self.buffer.len() == limits::BULK_BYTES;
+        while is_large && !self.ended && self.end < self.buffer.len() {
+            match self.poll_once(cx) {
+                Poll::Ready(Ok(more)) => count += more,
+                Poll::Ready(Err(error)) => {
+                    self.broken = Some(error);
+                    break;
                 }
+                Poll::Pending => break,
             }
         }
+        self.flows = count > limits::READ_BYTES;
         Poll::Ready(Ok(count))
     }
 
@@ -121,9 +130,11 @@ impl<R: AsyncRead + Unpin> Input<R> {
         if !self.buffer.is_empty() {
             self.replace_buffer(Vec::new());
         }
-        READ.with_borrow_mut(|spare| {
+        let (spare, bytes) =
+            if self.flows { (&BULK, limits::BULK_BYTES) } else { (&READ, limits::READ_BYTES) };
+        spare.with_borrow_mut(|spare| {
             if spare.is_empty() {
-                spare.push(vec![0; limits::READ_BYTES]);
+                spare.push(vec![0; bytes]);
             }
             let Some(buffer) = spare.last_mut() else { return Poll::Ready(Ok(0)) };
             let mut room = ReadBuf::new(buffer);

@@ -75,6 +75,35 @@ async fn where_much_flows_many_pieces_are_read_at_once() {
     assert_eq!(input.buffer.capacity(), 0);
 }
 
+/// Fills whatever room there is, and notes how much that was.
+#[derive(Default)]
+struct Rooms(Vec<usize>);
+
+impl AsyncRead for Rooms {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.push(room.remaining());
+        room.put_slice(&vec![b'a'; room.remaining()]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn where_much_flows_the_next_read_has_room_for_much_at_once() {
+    let mut input = Input::new(Rooms::default());
+    for _ in 0..2 {
+        let count = poll_fn(|cx| input.poll_fill_much(cx)).await.unwrap();
+        assert_eq!(count, limits::BULK_BYTES);
+        input.take(count);
+    }
+    poll_fn(|cx| input.poll_fill(cx)).await.unwrap();
+    let (once, much) = (limits::READ_BYTES, limits::BULK_BYTES);
+    assert_eq!(input.io().0, [once, much - once, much, once]);
+}
+
 #[tokio::test]
 async fn an_error_behind_what_was_read_is_told_next() {
     static BYTES: [u8; limits::READ_BYTES + 1] = [b'a'; limits::READ_BYTES + 1];
