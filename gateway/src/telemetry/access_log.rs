@@ -1,4 +1,4 @@
-//! One JSON line for each request. Each worker gathers its own, and some times a second a thread
+//! One JSON line for each request. Each worker gathers its own, and in short intervals a thread
 //! of its own writes what has come: a slow reader costs lines, never time.
 
 use std::convert::Infallible;
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// How long lines are gathered: whoever reads along hardly notices, and to wake the thread for
-/// each line costs more than all else of it.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long lines are gathered: to wake the thread for each costs more than all else of it, and
+/// what has come meanwhile is written in so short a time that no request waits for it.
+const GATHER: Duration = Duration::from_millis(20);
 /// Bytes of one worker's lines that may wait, but for the last line: a second of a busy gateway.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of a buffer that is kept for the next lines.
