@@ -7,11 +7,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+
+use crate::upstream::state::lock;
 
 /// How long lines are gathered: to wake the thread for each costs more than all else of it, and
 /// what has come meanwhile is written in so short a time that no request waits for it.
@@ -214,11 +216,6 @@ impl Lines {
             }
         }
     }
-}
-
-/// What the lock holds is whole whatever panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

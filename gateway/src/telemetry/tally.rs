@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::model::BackendKey;
 use config::table::RuleId;
 use hashbrown::{Equivalent, HashMap};
 use prometheus::proto;
+
+use crate::upstream::state::lock;
 
 #[cfg(test)]
 mod tests;
@@ -97,7 +99,7 @@ struct Cell {
 impl Tally {
     /// Counts a request.
     pub fn count(&self, labels: &RequestLabels<'_>, took: Duration) {
-        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = lock(&self.0);
         if let Some(cell) = cells.get_mut(labels) {
             return cell.add(took);
         }
@@ -224,7 +226,7 @@ pub(super) fn families(tallies: &[Arc<Tally>]) -> Vec<proto::MetricFamily> {
     let mut requests: BTreeMap<[String; 6], u64> = BTreeMap::new();
     let mut durations: BTreeMap<[String; 3], Cell> = BTreeMap::new();
     for tally in tallies {
-        let cells = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cells = lock(&tally.0);
         for (key, cell) in cells.iter() {
             let (route, rule) = (key.answerer().to_string(), key.answerer().rule().into_owned());
             let (cluster, class) = (key.cluster.to_string(), code_class(key.status).to_owned());
