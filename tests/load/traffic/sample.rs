@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
+
+/// A jiffy as `/proc/stat` tells it (`USER_HZ`).
+const JIFFY_NS: u64 = 10_000_000;
 
 /// What was seen at one moment.
 #[derive(Debug)]
 pub(crate) struct Sample {
     /// Nanoseconds on a CPU by process and thread.
     threads: HashMap<(u32, String), u64>,
-    /// Jiffies of the load's core: busy, all, and stolen of both cores.
-    core: [u64; 3],
-    /// Jiffies of both cores.
-    all: u64,
+    at: Instant,
+    /// Jiffies that the load's core had nothing to do.
+    idle: u64,
+    /// Jiffies that the hypervisor took, and cores that it took them of.
+    stolen: u64,
+    cores: u64,
     /// Nanoseconds of this process.
     own: u64,
 }
@@ -26,14 +32,17 @@ pub(crate) struct Spent {
     cpu_ns: Vec<u64>,
     /// Nanoseconds of the load itself.
     own_ns: u64,
-    /// Jiffies that the load's core was busy, and all.
+    /// Nanoseconds that the load's core was busy, and all.
     core: [u64; 2],
-    /// Jiffies that the hypervisor took of any core, and all.
+    /// Nanoseconds that the hypervisor took of any core, and all of them.
     stolen: [u64; 2],
 }
 
 impl Sample {
     /// Looks at these processes and at this core.
+    ///
+    /// Of a core only the idle time is measured by the kernel: where it was busy it looks every few
+    /// milliseconds, always at the same point of a tick of ours, and tells the share of time wrong.
     pub(crate) fn take(watched: &[u32], core: usize) -> anyhow::Result<Self> {
         let mut threads = HashMap::new();
         for &process in watched {
@@ -43,17 +52,18 @@ impl Sample {
         }
         let own = spent("self")?.into_iter().map(|(_, spent)| spent).sum();
         let stat = fs::read_to_string("/proc/stat")?;
+        let cores = stat.lines().filter(|line| line.starts_with("cpu")).count() as u64 - 1;
         let of = |name: &str| {
             let line = stat.lines().find(|line| line.split(' ').next() == Some(name));
             let fields = line.into_iter().flat_map(|line| line.split_whitespace().skip(1).take(8));
             fields.filter_map(|field| field.parse().ok()).collect::<Vec<u64>>()
         };
-        let (one, both) = (of(&format!("cpu{core}")), of("cpu"));
         // user nice system idle iowait irq softirq steal
-        let [.., idle, wait, _, _, _] = one[..] else { anyhow::bail!("no core {core}") };
-        let all: u64 = one.iter().sum();
-        let steal = both.last().copied().unwrap_or_default();
-        Ok(Self { threads, core: [all - idle - wait, all, steal], all: both.iter().sum(), own })
+        let [_, _, _, idle, wait, _, _, _] = of(&format!("cpu{core}"))[..] else {
+            anyhow::bail!("no core {core}")
+        };
+        let stolen = of("cpu").last().copied().unwrap_or_default();
+        Ok(Self { threads, at: Instant::now(), idle: idle + wait, stolen, cores, own })
     }
 
     /// What was spent since `before`. A thread that began in between counts whole.
@@ -62,11 +72,13 @@ impl Sample {
             let mine = self.threads.iter().filter(move |((it, _), _)| *it == process);
             mine.map(|(key, now)| now - before.threads.get(key).copied().unwrap_or_default()).sum()
         };
+        let wall = u64::try_from((self.at - before.at).as_nanos()).unwrap_or(u64::MAX);
+        let idle = (self.idle - before.idle) * JIFFY_NS;
         Spent {
             cpu_ns: watched.iter().map(|process| of(*process)).collect(),
             own_ns: self.own - before.own,
-            core: [self.core[0] - before.core[0], self.core[1] - before.core[1]],
-            stolen: [self.core[2] - before.core[2], self.all - before.all],
+            core: [wall.saturating_sub(idle), wall],
+            stolen: [(self.stolen - before.stolen) * JIFFY_NS, wall * self.cores],
         }
     }
 }
