@@ -71,11 +71,10 @@ def release(*arguments):
 def build(judged, binary=None):
     """Spanway, or the binary in place of it, and the load. What is judged is built as it is shipped;
     whether it works is seen without optimisation, which tests have built."""
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     if judged:
-        cargo("--release", "-p", "spanway-tests", "--bins")
-        return binary or release(), target / "release" / "load"
+        return binary or release(), release("--load")
     release("--check")
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     cargo("--workspace", "--bins")
     return binary or target / "debug" / "spanway", target / "debug" / "load"
 
