@@ -1,4 +1,5 @@
 """Cores, processes and ports of the machine that the comparison runs on."""
+import contextlib
 import os
 import pathlib
 import resource
@@ -10,6 +11,8 @@ PROXY_CORE = 0
 LOAD_CORE = 1
 # Whom the proxies run as: nobody, without a capability.
 NOBODY = 65534
+# What a core does that may not take any time to wake up.
+IDLE_STATE = "/sys/devices/system/cpu/cpu0/cpuidle/state0/name"
 # Of one process: the row with the most connections opens 10,000 from one side.
 FILES = 12_000
 # A proxy that starts in callgrind takes a while.
@@ -35,6 +38,24 @@ def connections_max():
     wants two for each connection and some for pipes, and refuses to start without."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(50_000, (hard - 2000) // 2)
+
+
+@contextlib.contextmanager
+def awake(wanted=True):
+    """While it lasts, cores without work poll for it, if they can; says what they do, "poll" or "halt".
+
+    In a virtual machine a core that halts is woken by the hypervisor, and whoever sends to a process
+    there pays for that: half of what a small request costs, whatever the proxy. On a machine of its
+    own a core at rest watches a word of memory, and a wake-up is a write to it."""
+    latency, state = pathlib.Path("/dev/cpu_dma_latency"), pathlib.Path(IDLE_STATE)
+    able = os.access(latency, os.W_OK) and state.exists() and state.read_text().strip() == "POLL"
+    if not (wanted and able):
+        yield "halt"
+        return
+    # The kernel keeps to what was written as long as the file is open.
+    with latency.open("wb", buffering=0) as file:
+        file.write(bytes(4))
+        yield "poll"
 
 
 def listening():

@@ -54,6 +54,8 @@ def arguments():
     parser.add_argument("--binary", type=pathlib.Path,
                         help="a binary of Spanway in place of what tests/load/release builds")
     parser.add_argument("--log", type=pathlib.Path, default=report.LOG, help="where starts and figures are written")
+    parser.add_argument("--idle", choices=("poll", "halt"), default="poll",
+                        help="what cores without work do; poll (the default) if they can")
     parser.add_argument("--shared-machine", action="store_true",
                         help="others work on this machine: a busy core voids no round; no evidence")
     asked = parser.parse_args()
@@ -85,12 +87,13 @@ def prepare(work, asked):
     return found
 
 
-def run(asked, work, printer):
+def run(asked, work, printer, idle):
     kind = "smoke" if asked.smoke else "quick" if asked.quick else "full"
     found = prepare(work, asked)
     facts = {"kind": kind, "rows": asked.row or "all", "machine": machine.description(),
-             "versions": setup.versions(found.envoy), "shared": asked.shared_machine}
-    printer.say(f"{kind} run, {facts['machine']}, {facts['versions']}")
+             "versions": setup.versions(found.envoy), "shared": asked.shared_machine,
+             "idle": idle}
+    printer.say(f"{kind} run, {facts['machine']}, idle cores {idle}, {facts['versions']}")
     log = report.Log(work / "log" if asked.smoke else asked.log, facts)
     context = Context(found, rows.size(kind, asked.shared_machine), printer, work)
     how = "aborted"
@@ -136,7 +139,8 @@ def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="spanway-compare-", dir=memory))
     work.chmod(0o755)
     try:
-        return run(asked, work, printer)
+        with machine.awake(asked.idle == "poll") as idle:
+            return run(asked, work, printer, idle)
     except machine.Failure as failure:
         printer.say(f"tests/load/compare: {failure}")
         return 2
