@@ -8,13 +8,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::memory::{LEAD_BYTES, receive_buffer};
+
 /// Bytes on their way in one direction: some TLS records, which leave in one write.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// How large such a buffer is.
+const BUFFER: usize = LEAD_BYTES + BUFFER_BYTES;
 /// Buffers that a thread keeps: those whose sink is slow need one each.
 const SPARE_BUFFERS: usize = 16;
 
 thread_local! {
-    /// Buffers of this thread that nobody needs at the moment; all have `BUFFER_BYTES`.
+    /// Buffers of this thread that nobody needs at the moment; all have `BUFFER`.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -22,7 +26,7 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
-    /// What lies between is read and not written.
+    /// What lies between, behind the lead, is read and not written.
     from: usize,
     to: usize,
     behind: Behind,
@@ -47,10 +51,11 @@ impl Buffer {
     ) -> Poll<io::Result<usize>> {
         if self.bytes.is_empty() {
             let spare = SPARE.with_borrow_mut(Vec::pop);
-            self.bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+            self.bytes = spare.unwrap_or_else(|| receive_buffer(BUFFER_BYTES));
         }
         while let Behind::Nothing = self.behind {
-            let mut room = ReadBuf::new(self.bytes.get_mut(self.to..).unwrap_or_default());
+            let mut room =
+                ReadBuf::new(self.bytes.get_mut(LEAD_BYTES + self.to..).unwrap_or_default());
             if room.remaining() == 0 {
                 break;
             }
@@ -82,7 +87,7 @@ impl Buffer {
         sink: &mut W,
         copied: &AtomicU64,
     ) -> Poll<io::Result<()>> {
-        while let Some(rest @ [_, ..]) = self.bytes.get(self.from..self.to) {
+        while let Some(rest @ [_, ..]) = self.unwritten() {
             let count = ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -92,6 +97,10 @@ impl Buffer {
         }
         self.give_back();
         Poll::Ready(Ok(()))
+    }
+
+    fn unwritten(&self) -> Option<&[u8]> {
+        self.bytes.get(LEAD_BYTES + self.from..LEAD_BYTES + self.to)
     }
 
     /// Whether the source may say more than is known here.
@@ -105,7 +114,7 @@ impl Buffer {
         (self.from, self.to) = (0, 0);
         let bytes = std::mem::take(&mut self.bytes);
         SPARE.with_borrow_mut(|spare| {
-            if bytes.len() == BUFFER_BYTES && spare.len() < SPARE_BUFFERS {
+            if bytes.len() == BUFFER && spare.len() < SPARE_BUFFERS {
                 spare.push(bytes);
             }
         });

@@ -7,11 +7,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::limits;
+use crate::memory::{LEAD_BYTES, receive_buffer};
+
+/// How large buffers are that are kept for the next connection.
+const READ_BUFFER: usize = LEAD_BYTES + limits::READ_BYTES;
+const BULK_BUFFER: usize = LEAD_BYTES + limits::BULK_BYTES;
 
 thread_local! {
-    /// Receive buffers that no connection needs at the moment; all have `READ_BYTES`.
+    /// Receive buffers that no connection needs at the moment; all have `READ_BUFFER`.
     static READ: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    /// The same for much; all have `BULK_BYTES`.
+    /// The same for much; all have `BULK_BUFFER`.
     static BULK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     /// The same for writing; all are empty.
     static WRITE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -85,10 +90,10 @@ impl<R: AsyncRead + Unpin> Input<R> {
     /// pieces leaves in one.
     pub(crate) fn poll_fill_much(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut count = ready!(self.poll_once(cx))?;
-        if count == limits::READ_BYTES && self.buffer.len() == limits::READ_BYTES {
+        if count == limits::READ_BYTES && self.buffer.len() == READ_BUFFER {
             self.make_much_room();
         }
-        let is_large = self.buffer.len() == limits::BULK_BYTES;
+        let is_large = self.buffer.len() == BULK_BUFFER;
         while is_large && !self.ended && self.end < self.buffer.len() {
             match self.poll_once(cx) {
                 Poll::Ready(Ok(more)) => count += more,
@@ -105,11 +110,12 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     fn make_much_room(&mut self) {
         let spare = BULK.with_borrow_mut(Vec::pop);
-        let mut large = spare.unwrap_or_else(|| vec![0; limits::BULK_BYTES]);
-        if let Some(room) = large.get_mut(..self.end - self.start) {
+        let mut large = spare.unwrap_or_else(|| receive_buffer(limits::BULK_BYTES));
+        let end = LEAD_BYTES + self.end - self.start;
+        if let Some(room) = large.get_mut(LEAD_BYTES..end) {
             room.copy_from_slice(self.bytes());
         }
-        (self.start, self.end) = (0, self.end - self.start);
+        (self.start, self.end) = (LEAD_BYTES, end);
         self.replace_buffer(large);
     }
 
@@ -117,8 +123,8 @@ impl<R: AsyncRead + Unpin> Input<R> {
     fn replace_buffer(&mut self, other: Vec<u8>) {
         let buffer = std::mem::replace(&mut self.buffer, other);
         match buffer.len() {
-            limits::READ_BYTES => READ.with_borrow_mut(|spare| keep(spare, buffer)),
-            limits::BULK_BYTES => BULK.with_borrow_mut(|spare| keep(spare, buffer)),
+            READ_BUFFER => READ.with_borrow_mut(|spare| keep(spare, buffer)),
+            BULK_BUFFER => BULK.with_borrow_mut(|spare| keep(spare, buffer)),
             _ => {}
         }
     }
@@ -126,7 +132,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
     /// Reads while nothing is there. A buffer that is spare becomes this connection's only when
     /// something has come: most reads find nothing.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        (self.start, self.end) = (0, 0);
+        (self.start, self.end) = (LEAD_BYTES, LEAD_BYTES);
         if !self.buffer.is_empty() {
             self.replace_buffer(Vec::new());
         }
@@ -134,18 +140,19 @@ impl<R: AsyncRead + Unpin> Input<R> {
             if self.flows { (&BULK, limits::BULK_BYTES) } else { (&READ, limits::READ_BYTES) };
         spare.with_borrow_mut(|spare| {
             if spare.is_empty() {
-                spare.push(vec![0; bytes]);
+                spare.push(receive_buffer(bytes));
             }
             let Some(buffer) = spare.last_mut() else { return Poll::Ready(Ok(0)) };
-            let mut room = ReadBuf::new(buffer);
+            let mut room = ReadBuf::new(buffer.get_mut(LEAD_BYTES..).unwrap_or_default());
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut room))?;
-            self.end = room.filled().len();
-            if self.end == 0 {
+            let count = room.filled().len();
+            if count == 0 {
                 self.ended = true;
             } else {
+                self.end += count;
                 self.buffer = spare.pop().unwrap_or_default();
             }
-            Poll::Ready(Ok(self.end))
+            Poll::Ready(Ok(count))
         })
     }
 

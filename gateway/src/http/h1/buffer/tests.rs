@@ -105,6 +105,19 @@ async fn where_much_flows_the_next_read_has_room_for_much_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_received_lies_behind_the_lead() {
+    let mut input = Input::new(Rooms::default());
+    poll_fn(|cx| input.poll_fill(cx)).await.unwrap();
+    assert_eq!(input.bytes().as_ptr(), input.buffer[LEAD_BYTES..].as_ptr());
+    input.take(limits::READ_BYTES);
+    for _ in 0..2 {
+        let count = poll_fn(|cx| input.poll_fill_much(cx)).await.unwrap();
+        assert_eq!(input.bytes().as_ptr(), input.buffer[LEAD_BYTES..].as_ptr());
+        input.take(count);
+    }
+}
+
+#[tokio::test]
 async fn an_error_behind_what_was_read_is_told_next() {
     static BYTES: [u8; limits::READ_BYTES + 1] = [b'a'; limits::READ_BYTES + 1];
     let mut input = Input::new(Breaks(&BYTES));
