@@ -117,16 +117,14 @@ def slow_row(context, proxy, constants):
 def mirrored_ports(context, world, workers, ports):
     """PSS a port, seconds until all are bound, and CPU at rest."""
     near = world.start_near(workers)
-    machine.settle(near.pids(), "the near gateway")
-    before = pss(near.pids())
+    before = machine.pss_at_rest(near.pids(), "the near gateway")
     began = time.monotonic()
     world.export(ports)
     first, last = world.container_ports()
     machine.until(lambda: sum(1 for port in machine.listening() if first <= port <= last) >= ports,
                   f"{ports} mirrored ports are bound", 180)
     bound = time.monotonic() - began
-    machine.settle(near.pids(), "the near gateway")
-    each = (pss(near.pids()) - before) / ports
+    each = (machine.pss_at_rest(near.pids(), "the near gateway") - before) / ports
     share = cpu_share(near.pids(), REST_SECONDS if context.size.judged else 1)
     return each, bound, share
 

@@ -190,6 +190,19 @@ def pss(pids):
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
 
+def pss_at_rest(pids, what):
+    """The same once it stays as it is: what is free goes back to the system within some seconds."""
+    settle(pids, what)
+    seen = [pss(pids)]
+
+    def stays():
+        time.sleep(1)
+        seen.append(pss(pids))
+        return abs(seen[-1] - seen[-2]) <= seen[-2] / 500
+    until(stays, f"the memory of {what} comes to rest", 60)
+    return seen[-1]
+
+
 def description():
     """The machine, in one line."""
     text = pathlib.Path("/proc/cpuinfo").read_text()
