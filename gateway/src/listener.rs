@@ -179,7 +179,8 @@ impl<H: Handler> Listeners<H> {
     }
 }
 
-/// Names the socket of a port on the `at`th address.
+/// Names the socket of a port on the `at`th address, of which there are a few: tokens are in the order
+/// of ports.
 fn token(at: usize, port: u16) -> Token {
-    Token(at * (usize::from(u16::MAX) + 1) + usize::from(port))
+    Token(usize::from(port) << 16 | at)
 }

@@ -5,7 +5,7 @@
 //! sockets ─► the acceptor's own epoll ─► the runtime of its worker ─► the acceptor
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -48,13 +48,39 @@ struct Listening {
     in_turn: bool,
 }
 
+/// All sockets, in the order of their tokens: a hash map that has grown takes twice the memory.
+#[derive(Debug, Default)]
+struct Sockets(Vec<(Token, Listening)>);
+
+impl Sockets {
+    fn place(&self, token: Token) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&token, |(other, _)| *other)
+    }
+
+    /// Takes in a socket whose token no other has.
+    fn insert(&mut self, token: Token, listening: Listening) {
+        // Ports are bound in their order, so that nearly all come last.
+        let at = self.place(token).unwrap_or_else(|at| at);
+        self.0.insert(at, (token, listening));
+    }
+
+    fn get_mut(&mut self, token: Token) -> Option<&mut Listening> {
+        let at = self.place(token).ok()?;
+        self.0.get_mut(at).map(|(_, listening)| listening)
+    }
+
+    fn remove(&mut self, token: Token) -> Option<Listening> {
+        self.place(token).ok().map(|at| self.0.remove(at).1)
+    }
+}
+
 /// What the task has.
 struct Task<H> {
     context: Context<H>,
     seats: Seats,
     poll: AsyncFd<Poll>,
     events: Events,
-    listening: HashMap<Token, Listening, ahash::RandomState>,
+    listening: Sockets,
     /// Those that may have connections, in turn.
     turns: VecDeque<Token>,
 }
@@ -112,7 +138,7 @@ async fn run<H: Handler>(
     };
     let mut drains = context.draining.begins();
     let (events, turns) = (Events::with_capacity(EVENTS_MAX), VecDeque::new());
-    let listening = HashMap::default();
+    let listening = Sockets::default();
     let mut task = Task { context, seats, poll, events, listening, turns };
     loop {
         let done = tokio::select! {
@@ -136,7 +162,7 @@ async fn run<H: Handler>(
     while let Ok(order) = orders.try_recv() {
         task.obey(order);
     }
-    for (_, listening) in std::mem::take(&mut task.listening) {
+    for (_, listening) in std::mem::take(&mut task.listening).0 {
         task.close(listening);
     }
 }
@@ -158,7 +184,7 @@ impl<H: Handler> Task<H> {
                 self.note(token);
             }
             Order::Close(token) => {
-                if let Some(listening) = self.listening.remove(&token) {
+                if let Some(listening) = self.listening.remove(token) {
                     self.close(listening);
                 }
             }
@@ -187,7 +213,7 @@ impl<H: Handler> Task<H> {
 
     /// Takes note that a socket may have connections.
     fn note(&mut self, token: Token) {
-        let Some(listening) = self.listening.get_mut(&token) else { return };
+        let Some(listening) = self.listening.get_mut(token) else { return };
         if !std::mem::replace(&mut listening.in_turn, true) {
             self.turns.push_back(token);
         }
@@ -197,7 +223,7 @@ impl<H: Handler> Task<H> {
     fn accept(&mut self) -> io::Result<()> {
         for _ in 0..ACCEPTED_AT_ONCE_MAX {
             let Some(token) = self.turns.pop_front() else { return Ok(()) };
-            let Some(listening) = self.listening.get_mut(&token) else { continue };
+            let Some(listening) = self.listening.get_mut(token) else { continue };
             let failed = match listening.listener.accept() {
                 Ok((stream, peer)) => {
                     self.context.hand_over(&self.seats, &listening.place, stream.into(), peer);
