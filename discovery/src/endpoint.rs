@@ -2,14 +2,17 @@
 
 pub mod build;
 pub mod local;
+mod sets;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::model::{AppProtocol, BackendKey, HashMap, LinkName, Name};
+use config::model::{AppProtocol, HashMap, LinkName, Name};
 use imbl::OrdSet;
+
+pub use self::sets::EndpointSets;
 
 /// The longest endpoint id: a DNS label with room for what the SNI adds.
 pub const ENDPOINT_ID_LENGTH_MAX: usize = 40;
@@ -139,7 +142,7 @@ pub struct LinkPeers {
 #[derive(Clone, Debug, Default)]
 pub struct EndpointTable {
     /// A key without an entry is not known yet; an empty set is known to have none.
-    pub sets: HashMap<BackendKey, Arc<EndpointSet>>,
+    pub sets: EndpointSets,
     /// The remote gateways, by link.
     pub links: HashMap<LinkName, Arc<LinkPeers>>,
 }

@@ -120,8 +120,8 @@ async fn an_endpoint_change_compiles_no_route_and_its_endpoint_gets_no_more() {
         move |now: &Snapshot| {
             now.endpoints
                 .sets
-                .values()
-                .any(|set| set.endpoints.len() == 1 && set.endpoints[0].reach == wanted)
+                .iter()
+                .any(|(_, set)| set.endpoints.len() == 1 && set.endpoints[0].reach == wanted)
         }
     };
     cluster.until("the old endpoint", has(old.address)).await;

@@ -5,12 +5,13 @@ mod remote;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::model::{AppProtocol, BackendKey, HashMap, LinkName, Name, ServicePort};
+use config::model::{AppProtocol, HashMap, LinkName, Name};
 use config::resources::Slices;
 use imbl::{OrdMap, OrdSet};
 use k8s_openapi::api::core::v1::Service;
 
 use self::remote::{Candidate, candidates};
+use super::sets::Owner;
 use super::{Endpoint, EndpointSet, EndpointTable, LinkPeers, Reach, local};
 use crate::catalog::client::LinkState;
 use crate::catalog::{CatalogPort, Exports, NamespaceLabels, Transport};
@@ -73,8 +74,6 @@ pub struct Touched {
 pub struct Built {
     /// What requests read.
     pub table: EndpointTable,
-    /// Under which ports each owner stands in the table.
-    ports: HashMap<Owner, Vec<u16>>,
     /// Which mirrored Services stand for an import.
     mirrors: HashMap<Name, OrdSet<Name>>,
     /// And the way back.
@@ -83,25 +82,6 @@ pub struct Built {
 
 /// The sets of an owner, by port.
 type Sets = Vec<(u16, Arc<EndpointSet>)>;
-
-/// Whose keys they are.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Owner {
-    Service(Name),
-    Import(Name),
-    Mirror(Name),
-}
-
-impl Owner {
-    fn key(&self, port: u16) -> BackendKey {
-        let at = |service: &Name| ServicePort { service: service.clone(), port };
-        match self {
-            Self::Service(name) => BackendKey::Service(at(name)),
-            Self::Import(name) => BackendKey::Import(at(name)),
-            Self::Mirror(name) => BackendKey::Mirror(at(name)),
-        }
-    }
-}
 
 impl Touched {
     /// Everything, for the first table.
@@ -169,7 +149,7 @@ impl Built {
         for name in &touched.services {
             changed |= self.service(inputs, name);
             let exported = inputs.exports.services.contains_key(name);
-            if exported || self.ports.contains_key(&Owner::Import(name.clone())) {
+            if exported || !self.table.sets.of(Owner::Import(name)).is_empty() {
                 imports.insert(name.clone());
             }
             if inputs.mirrors.contains_key(name) {
@@ -181,7 +161,7 @@ impl Built {
         }
         for name in &imports {
             let all = candidates(inputs, name, None, true);
-            changed |= self.put(&Owner::Import(name.clone()), self.merged(name, &all));
+            changed |= self.table.sets.put(Owner::Import(name), self.merged(name, &all));
             mirrors.extend(self.mirrors.get(name).into_iter().flatten().cloned());
         }
         for name in &mirrors {
@@ -196,39 +176,39 @@ impl Built {
     fn service(&mut self, inputs: &Inputs<'_>, name: &Name) -> bool {
         let service = inputs.services.get(name).filter(|service| !is_ours(&service.metadata));
         let sets = service.map(|service| direct(inputs, name, service)).unwrap_or_default();
-        self.put(&Owner::Service(name.clone()), sets)
+        self.table.sets.put(Owner::Service(name), sets)
     }
 
     fn mirror(&mut self, inputs: &Inputs<'_>, name: &Name) -> bool {
-        let owner = Owner::Mirror(name.clone());
+        let owner = Owner::Mirror(name);
         let Some(mirrored) = inputs.mirrors.get(name) else {
-            return self.put(&owner, Vec::new());
+            return self.table.sets.put(owner, []);
         };
         let remote = candidates(inputs, &mirrored.import, mirrored.link.as_ref(), false);
         let mut sets = self.merged(&mirrored.import, &remote);
         // Where this cluster does not export it too, the import has the same endpoints.
-        let import = Owner::Import(mirrored.import.clone());
+        let import = Owner::Import(&mirrored.import);
         for (port, set) in &mut sets {
-            let same = self.table.sets.get(&import.key(*port)).filter(|known| **known == *set);
+            let same = self.table.sets.at(import, *port).filter(|known| **known == *set);
             if let Some(same) = same {
                 *set = Arc::clone(same);
             }
         }
         // While the Service stands, what it stood for is known to have no endpoint.
-        for port in self.ports.get(&owner).into_iter().flatten() {
+        for (port, _) in self.table.sets.of(owner) {
             if !sets.iter().any(|(number, _)| number == port) {
                 sets.push((*port, Arc::default()));
             }
         }
         // Where its user has taken the name over, and nothing is left of what it stood for, calls
         // of before go where the name leads now.
-        let own = Owner::Service(name.clone());
+        let own = Owner::Service(name);
         for (port, set) in sets.iter_mut().filter(|(_, set)| set.endpoints.is_empty()) {
-            if let Some(now) = self.table.sets.get(&own.key(*port)) {
+            if let Some(now) = self.table.sets.at(own, *port) {
                 *set = Arc::clone(now);
             }
         }
-        self.put(&owner, sets)
+        self.table.sets.put(owner, sets)
     }
 
     /// The ports of all candidates with the endpoints of those that have them. The oldest export
@@ -251,8 +231,8 @@ impl Built {
 
     /// The endpoints of a Service of this cluster, as they stand in the table.
     fn direct(&self, service: &Name, port: u16) -> &[Arc<Endpoint>] {
-        let key = Owner::Service(service.clone()).key(port);
-        self.table.sets.get(&key).map_or(&[], |set| &set.endpoints)
+        let set = self.table.sets.at(Owner::Service(service), port);
+        set.map_or(&[], |set| &set.endpoints)
     }
 
     fn index(&mut self, name: &Name, mirrored: Option<&Mirrored>) {
@@ -267,28 +247,6 @@ impl Built {
             self.mirrored.insert(name.clone(), import.clone());
             self.mirrors.entry(import.clone()).or_default().insert(name.clone());
         }
-    }
-
-    /// Puts an owner's sets in the place of those that it had.
-    fn put(&mut self, owner: &Owner, sets: Sets) -> bool {
-        let mut changed = false;
-        let before = self.ports.remove(owner).unwrap_or_default();
-        for port in before {
-            if !sets.iter().any(|(number, _)| *number == port) {
-                changed |= self.table.sets.remove(&owner.key(port)).is_some();
-            }
-        }
-        if !sets.is_empty() {
-            self.ports.insert(owner.clone(), sets.iter().map(|(port, _)| *port).collect());
-        }
-        for (port, set) in sets {
-            let key = owner.key(port);
-            if self.table.sets.get(&key).is_none_or(|known| *known != set) {
-                self.table.sets.insert(key, set);
-                changed = true;
-            }
-        }
-        changed
     }
 
     fn link(&mut self, name: &LinkName, link: Option<&LinkInput>) -> bool {

@@ -23,7 +23,7 @@ fn published(key: &BackendKey, reach: &Reach) -> Arc<Published> {
     let endpoint = Endpoint { id: EndpointId("a".into()), reach: reach.clone(), zone: None };
     let set = EndpointSet { endpoints: [Arc::new(endpoint)].into(), ..EndpointSet::default() };
     let mut table = EndpointTable::default();
-    table.sets.insert(key.clone(), Arc::new(set));
+    table.sets.insert(key, Arc::new(set));
     let published = Arc::<Published>::default();
     published.swap(Arc::new(Snapshot { endpoints: Arc::new(table), ..Snapshot::default() }));
     published

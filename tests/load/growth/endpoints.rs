@@ -22,7 +22,7 @@ pub(crate) fn measure(size: Size, say: &mut impl FnMut(Figure)) -> anyhow::Resul
     }
     let mut gateway = Gateway::new()?;
     gateway.take(&resources, &slices);
-    let known = gateway.published.load().endpoints.sets.len();
+    let known = gateway.published.load().endpoints.sets.iter().count();
     anyhow::ensure!(known == size.services, "{known} sets of endpoints");
     let worker = Worker::start(&gateway.published, host(0));
     let mut took = Vec::with_capacity(size.changes);

@@ -50,7 +50,7 @@ fn world(endpoints: &[&str], draining: &[&str]) -> Snapshot {
     let endpoints = endpoints.iter().map(known).collect();
     let draining = draining.iter().map(|instance| Arc::from(*instance)).collect();
     let mut table = EndpointTable::default();
-    table.sets.insert(key(), Arc::new(EndpointSet { endpoints, ..EndpointSet::default() }));
+    table.sets.insert(&key(), Arc::new(EndpointSet { endpoints, ..EndpointSet::default() }));
     table.links.insert("west".into(), Arc::new(LinkPeers { draining, ..LinkPeers::default() }));
     Snapshot { endpoints: Arc::new(table), ..Snapshot::default() }
 }

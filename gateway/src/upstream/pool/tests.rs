@@ -51,7 +51,7 @@ fn world(endpoints: &[u16], draining: &[&str]) -> Snapshot {
         ..LinkPeers::default()
     };
     let mut table = EndpointTable::default();
-    table.sets.insert(key(), Arc::new(set));
+    table.sets.insert(&key(), Arc::new(set));
     table.links.insert("west".into(), Arc::new(peers));
     Snapshot { endpoints: Arc::new(table), ..Snapshot::default() }
 }
