@@ -73,7 +73,8 @@ impl Sample {
             mine.map(|(key, now)| now - before.threads.get(key).copied().unwrap_or_default()).sum()
         };
         let wall = u64::try_from((self.at - before.at).as_nanos()).unwrap_or(u64::MAX);
-        let idle = (self.idle - before.idle) * JIFFY_NS;
+        // Time that the kernel counted as waiting for a disk may be less when it is read again.
+        let idle = self.idle.saturating_sub(before.idle) * JIFFY_NS;
         Spent {
             cpu_ns: watched.iter().map(|process| of(*process)).collect(),
             own_ns: self.own - before.own,
