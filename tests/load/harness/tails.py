@@ -1,6 +1,7 @@
 """Rows lh and lc: the tail of row l while something else goes on."""
-import contextlib
 import json
+import math
+import os
 import random
 import subprocess
 import threading
@@ -14,6 +15,8 @@ from .verdict import of_value
 
 # Services whose endpoints change, at most; the hosts of as many routes lead to them.
 CHURNING = 100
+# Later than that a change is not one of those that are asked for.
+LATE_SECONDS = 0.1
 # New connections a second where nobody judges.
 SMOKE_ARRIVALS = 20
 
@@ -76,61 +79,75 @@ class ChangingWorld(World):
         self.listens("spanway", [port])
         return Proxy("spanway", [process], plain=port)
 
-    def change_route(self, number):
+    def changed_route(self, number):
         at = number % len(self.named)
         one = self.named[at]
         text = spanway.route(one["route"], one["host"], f"churn-{at:02}")
         changed = text.replace("set: [{name: x-bench-served",
                                f"set: [{{name: x-bench-version, value: \"{number}\"}}, {{name: x-bench-served")
-        spanway.write(self.work / "objects", {f"route-{at}.yaml": [changed]})
+        return f"route-{at}.yaml", changed
 
-    def change_endpoints(self, number):
+    def changed_endpoints(self, number):
         left = random.sample(ENDPOINTS, random.randint(5, len(ENDPOINTS)))
         name = f"churn-{number % len(self.named):02}"
-        spanway.write(self.work / "objects", {f"{name}.yaml": [spanway.slices(name, left)]})
+        return f"{name}.yaml", spanway.slices(name, left)
+
+    def changes(self, routes, endpoints, seconds):
+        """When each of so many changes a second is due, and which file it makes what of."""
+        made = [(number / rate, *change(number))
+                for change, rate in ((self.changed_route, routes), (self.changed_endpoints, endpoints))
+                for number in range(math.ceil(seconds * rate))]
+        return sorted(made)
 
 
-@contextlib.contextmanager
-def changes(world, routes, endpoints):
-    """Changes so many of each a second, until the block ends. Nothing is done between two of them: whoever writes has
-    the core of those who measure."""
-    over = threading.Event()
+class Writer:
+    """Writes files into a folder, each when it is due, until the block ends. Whoever writes has the core of those who
+    measure: what is written was made before, and whenever both want to run the writer waits."""
 
-    def write():
-        made = {world.change_route: 0, world.change_endpoints: 0}
-        rates = {world.change_route: routes, world.change_endpoints: endpoints}
+    def __init__(self, changes, folder):
+        self.changes, self.folder = changes, folder
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.write, daemon=True)
+        self.behind = False
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+    def write(self):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         began = time.monotonic()
-
-        def due(change):
-            return began + made[change] / rates[change]
-
-        while True:
-            change = min(made, key=due)
-            if over.wait(max(0, due(change) - time.monotonic())):
+        for due, name, text in self.changes:
+            early = began + due - time.monotonic()
+            self.behind |= early < -LATE_SECONDS
+            if self.over.wait(max(0, early)):
                 return
-            change(made[change])
-            made[change] += 1
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+            spanway.write(self.folder, {name: [text]})
 
 
 class Changes(Latency):
-    """The same gateway, left alone and while its objects change."""
+    """The same gateway, left alone and while its objects change. Left alone, as much is written beside it."""
 
     def __init__(self, context, world, proxy, constants):
         super().__init__(context, {"still": proxy, "changing": proxy}, constants)
-        self.world = world
+        self.world, self.behind = world, False
 
     def measure(self, name):
-        if name == "still":
-            return super().measure(name)
-        with changes(self.world, self.constants["routes"], self.constants["endpoints"]):
-            return super().measure(name)
+        # Longer than the load runs.
+        seconds = self.constants["seconds"] + self.context.size.warm + 2
+        changes = self.world.changes(self.constants["routes"], self.constants["endpoints"], seconds)
+        with Writer(changes, self.world.work / ("objects" if name == "changing" else "beside")) as writer:
+            result = super().measure(name)
+        self.behind |= writer.behind
+        return result
+
+    def void(self, results):
+        behind, self.behind = self.behind, False
+        return "changes came late" if behind and self.context.size.judged else super().void(results)
 
 
 def changes_row(context, world, proxy, constants):
