@@ -3,8 +3,6 @@ from . import load
 from .contest import SMOKE_RATE
 from .verdict import of_value, percentile, pooled
 
-# A round in which the hypervisor took more than this says nothing about a tail.
-STOLEN_MAX = 0.01
 # So many times the wanted rounds may be void before the row gives up.
 PATIENCE = 3
 
@@ -30,7 +28,7 @@ class Latency:
         busy = 2.0 if self.context.size.shared else load.BUSY_MAX
         for name, result in results.items():
             why = result.void(True, busy)
-            if result.stolen > STOLEN_MAX and not self.context.size.shared:
+            if result.disturbed and not self.context.size.shared:
                 why = why or f"{result.stolen:.1%} of the machine was stolen"
             if why:
                 return f"{name}: {why}"

@@ -9,6 +9,8 @@ PATIENCE_SECONDS = 120
 # Of what was offered, so much must be answered by the end of the measured time.
 IN_TIME = 0.99
 BUSY_MAX = 0.85
+# What the hypervisor takes of a second beyond this is a tail of its own.
+STOLEN_MAX = 0.01
 
 
 class Wrong(Failure):
@@ -41,6 +43,11 @@ class Result:
     def per_request(self):
         """CPU µs for each answered request."""
         return self.cpu / 1000 / self.answered
+
+    @property
+    def disturbed(self):
+        """Whether this says nothing about a tail, whatever it says about CPU time."""
+        return self.stolen > STOLEN_MAX
 
     @property
     def rate(self):
