@@ -10,17 +10,18 @@ from . import machine, spanway
 from .latency import Latency
 from .machine import LOAD_CORE, Failure, pss
 from .proxies import BASES
-from .verdict import of_value, percentile, pooled
+from .verdict import of_value
 
 # How long CPU at rest is watched, and how long memory has to come back.
 REST_SECONDS, AFTER_SECONDS = 10, 60
 
 
 @contextlib.contextmanager
-def held(context, port, what, count, tls=False):
-    """Connections that are open for as long as the block."""
-    command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", context.setup.load, "hold",
-               "--to", f"127.0.0.1:{port}", "--what", what, "--connections", count]
+def held(context, to, what, count, tls=False):
+    """Connections that are open for as long as the block. Who holds them waits whenever those who measure want to
+    run."""
+    command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", "chrt", "--idle", "0",
+               context.setup.load, "hold", "--to", "{}:{}".format(*to), "--what", what, "--connections", count]
     command += ["--tls", context.setup.certs] if tls else []
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -48,7 +49,7 @@ def memory_row(context, proxy, constants):
     figures = [of_value("m.rest", "own", pss(pids) / 1024, *judged(context, 15, 8), unit="MB")]
     for label, port, tls, gate, goal in (("plain", proxy.plain, False, 4, 2), ("mtls", proxy.tls, True, 20, 10)):
         before = pss(pids)
-        with held(context, port, "idle", count, tls):
+        with held(context, ("127.0.0.1", port), "idle", count, tls):
             machine.settle(pids, "the gateway")
             each = (pss(pids) - before) / count
             share = cpu_share(pids, REST_SECONDS if context.size.judged else 1)
@@ -93,24 +94,38 @@ def start_row(context, world, constants):
             of_value("k.cpu", "own", statistics.median(spent), *judged(context, 150, 50), unit="ms")]
 
 
-def slow_row(context, proxy, constants):
-    """Clients that read slowly, and the tail of others meanwhile."""
-    figures, pids = [], proxy.pids()
-    count = constants["slow"] if context.size.judged else 50
+def tail(context, proxy, constants):
+    """The p99 in ms, or nothing where every round is void."""
     race = Latency(context, {"spanway": proxy}, constants)
-    for label, what in (("h1", "slow"), ("h2", "slow-http2")):
-        still = [race.measure("spanway") for _ in range(constants["rounds"])]
-        machine.settle(pids, "the gateway")
-        before = pss(pids)
-        with held(context, proxy.plain, what, count):
+    race.run(constants["requests"] if context.size.judged else 1)
+    return race.took(0.99)["spanway"] if race.rounds else None
+
+
+def slow_row(context, world, constants):
+    """Clients that read slowly, and the tail of others meanwhile. So many clients keep the load's core busy, so the
+    tail that is compared with has as many, which read from an endpoint."""
+    proxy = world.start("spanway")
+    count = constants["slow"] if context.size.judged else 50
+
+    def meanwhile(to, what):
+        machine.settle(proxy.pids(), "the gateway")
+        before = pss(proxy.pids())
+        with held(context, to, what, count):
             time.sleep(constants["fill"] if context.size.judged else 1)
-            each = (pss(pids) - before) / count
-            slow = [race.measure("spanway") for _ in range(constants["rounds"])]
-        tails = [percentile(pooled(one.took for one in results), 0.99) for results in (still, slow)]
+            each = (pss(proxy.pids()) - before) / count
+            return each, tail(context, proxy, constants)
+
+    first = meanwhile(("127.0.0.1", proxy.plain), "slow")
+    _, still = meanwhile(world.direct(), "slow")
+    second = meanwhile(("127.0.0.1", proxy.plain), "slow-http2")
+    figures = []
+    for label, (each, slow) in (("h1", first), ("h2", second)):
+        ratio, note = None, "no valid round"
+        if still and slow:
+            ratio, note = slow / still, f"{still:.3f} and {slow:.3f} ms"
         figures += [
             of_value(f"s.{label}", "own", each, *judged(context, 64, 40), unit="KB a client"),
-            of_value(f"s.{label}.p99", "own l", tails[1] / tails[0], *judged(context, 1.1, 1.0), unit="×",
-                     note=f"{tails[0]:.3f} and {tails[1]:.3f} ms")]
+            of_value(f"s.{label}.p99", "own l", ratio, *judged(context, 1.1, 1.0), unit="×", note=note)]
     return figures
 
 

@@ -12,6 +12,8 @@ PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
 BASES = {"spanway": 18400, "haproxy": 18450, "nginx": 18460, "envoy": 18470, "bare": 18480}
 PLAIN, TLS, METRICS = 0, 1, 2
 UPSTREAM_PORT = 18390
+# Of an endpoint that no proxy knows.
+DIRECT_PORT = 18391
 # Endpoints have addresses of their own, as pods have.
 ENDPOINTS = [(f"127.0.1.{number}", UPSTREAM_PORT) for number in range(1, 11)]
 
@@ -57,6 +59,14 @@ class World:
         command = [self.setup.load, "upstream", "--listen", listen, *flags]
         self.processes.spawn("upstream", command, LOAD_CORE, nobody=False)
         self.listens("the endpoints", [UPSTREAM_PORT])
+
+    def direct(self):
+        """Where one more endpoint listens, for clients that have no proxy between."""
+        to = ("127.0.0.1", DIRECT_PORT)
+        command = [self.setup.load, "upstream", "--raw", "--listen", "{}:{}".format(*to)]
+        self.processes.spawn("direct", command, LOAD_CORE, nobody=False)
+        self.listens("the endpoint of direct clients", [DIRECT_PORT])
+        return to
 
     def listens(self, who, ports):
         def look():

@@ -9,13 +9,13 @@ from .bulk import Bulk
 from .contest import Contest, Versus
 from .machine import Processes, refuse_taken
 from .pairs import PORTS as PAIR_PORTS, PairWorld
-from .proxies import BASES, PEERS, UPSTREAM_PORT, Job, World
+from .proxies import BASES, DIRECT_PORT, PEERS, UPSTREAM_PORT, Job, World
 from .streams import SniWorld, TcpPairWorld
 
 CONSTANTS = tomllib.loads((PEERS / "rows.toml").read_text())
 GENERAL = CONSTANTS["general"]
 BEST = ("haproxy", "nginx")
-PORTS = [UPSTREAM_PORT, *range(min(BASES.values()), max(BASES.values()) + 10)]
+PORTS = [UPSTREAM_PORT, DIRECT_PORT, *range(min(BASES.values()), max(BASES.values()) + 10)]
 ALL = ("spanway", "haproxy", "nginx", "envoy")
 
 
@@ -140,7 +140,7 @@ def start_row(context):
 
 def slow_row(context):
     with alone(context, "s") as world:
-        return single.slow_row(context, world.start("spanway"), CONSTANTS["s"])
+        return single.slow_row(context, world, CONSTANTS["s"])
 
 
 def ports_row(context):
