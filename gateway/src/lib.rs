@@ -21,6 +21,8 @@ pub mod worker;
 
 pub mod chance;
 
+mod lock;
+
 pub mod upstream;
 
 pub mod link;

@@ -17,11 +17,11 @@ use super::serve::{Exported, Services};
 use crate::connection::Connections;
 use crate::drain::{Draining, Phase};
 use crate::listener::{BindReport, Listeners};
+use crate::lock::lock;
 use crate::settings::Settings;
 use crate::snapshot::Published;
 use crate::telemetry::Metrics;
 use crate::tls::verifier::{Refusals, Refused};
-use crate::upstream::state::lock;
 
 /// A port that could not be bound is tried again after this, and the age of links is told anew.
 const EVERY: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom as _;
 use super::load::RuleBook;
 use super::world::{EAST, WEST, World};
 use super::yaml;
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 /// From one route change to the next.
 const ROUTE_EVERY: Duration = Duration::from_millis(500);

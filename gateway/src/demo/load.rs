@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::service::{Speaks, grpc_message};
 use super::tally::Tally;
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 /// How long a request may take before it counts as failed.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::load::Stream;
 use super::service::Speaks;
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 /// Histogram buckets: each a tenth wider than the one before, from 10 µs; 160 reach 38 seconds.
 const BUCKETS: usize = 160;

@@ -13,10 +13,10 @@ use discovery::endpoint::Reach;
 
 use super::hello::Hello;
 use super::near;
+use crate::lock::{lock, try_lock};
 use crate::snapshot::Snapshot;
 use crate::upstream::Connection;
 use crate::upstream::pool::{Origin, Pooled};
-use crate::upstream::state::{lock, try_lock};
 use crate::worker::Worker;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 #[cfg(test)]
 mod tests;

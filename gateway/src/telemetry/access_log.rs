@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 /// How long lines are gathered: to wake the thread for each costs more than all else of it, and
 /// what has come meanwhile is written in so short a time that no request waits for it.

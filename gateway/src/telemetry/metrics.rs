@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use super::tally::{self, Tally};
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 const CONNECTIONS: &str = "spanway_connections";
 const CONNECTIONS_OPENED: &str = "spanway_connections_opened_total";

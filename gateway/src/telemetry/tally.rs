@@ -12,7 +12,7 @@ use config::table::RuleId;
 use hashbrown::{Equivalent, HashMap};
 use prometheus::proto;
 
-use crate::upstream::state::lock;
+use crate::lock::lock;
 
 #[cfg(test)]
 mod tests;

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use config::model::BackendKey;
 use discovery::endpoint::{EndpointSet, Reach};
 
-use super::state::{lock, try_lock};
 use super::tcp;
 use crate::http::h1::ClientConn;
 use crate::link::near::Carrier;
+use crate::lock::{lock, try_lock};
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Socket as _;
 use crate::wire::{self, Wire, WireReader};

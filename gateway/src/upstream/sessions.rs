@@ -10,7 +10,7 @@ use std::time::Instant;
 use discovery::endpoint::Reach;
 
 use super::pool::{IDLE_PER_ENDPOINT_MAX, IDLE_WAIT, Origin};
-use super::state::{lock, try_lock};
+use crate::lock::{lock, try_lock};
 use crate::snapshot::Snapshot;
 use crate::worker::Each;
 

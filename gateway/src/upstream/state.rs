@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,6 +12,7 @@ use config::model::LinkName;
 use discovery::endpoint::Reach;
 
 use crate::link::ahead::Ahead;
+use crate::lock::lock;
 use crate::wire::Wire;
 
 #[cfg(test)]
@@ -295,18 +296,4 @@ fn nanos(duration: Duration) -> u64 {
 )]
 const fn whole(value: f64) -> u64 {
     value as u64
-}
-
-/// What the locks hold is whole whatever panicked.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The same for whom it is not worth the wait: `None` while another thread has the lock.
-pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
 }
