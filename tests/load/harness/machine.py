@@ -47,15 +47,26 @@ def awake(wanted=True):
     In a virtual machine a core that halts is woken by the hypervisor, and whoever sends to a process
     there pays for that: half of what a small request costs, whatever the proxy. On a machine of its
     own a core at rest watches a word of memory, and a wake-up is a write to it."""
-    latency, state = pathlib.Path("/dev/cpu_dma_latency"), pathlib.Path(IDLE_STATE)
-    able = os.access(latency, os.W_OK) and state.exists() and state.read_text().strip() == "POLL"
-    if not (wanted and able):
+    file = hold_awake() if wanted else None
+    if file is None:
         yield "halt"
         return
     # The kernel keeps to what was written as long as the file is open.
-    with latency.open("wb", buffering=0) as file:
-        file.write(bytes(4))
+    with file:
         yield "poll"
+
+
+def hold_awake():
+    """What keeps cores from halting while it is open, or nothing where this machine or its policy has none."""
+    state = pathlib.Path(IDLE_STATE)
+    if not (state.exists() and state.read_text().strip() == "POLL"):
+        return None
+    try:
+        file = open("/dev/cpu_dma_latency", "wb", buffering=0)
+        file.write(bytes(4))
+    except OSError:
+        return None
+    return file
 
 
 def listening():
