@@ -10,7 +10,7 @@ from . import machine, spanway
 from .latency import Latency
 from .machine import LOAD_CORE, Failure, pss
 from .proxies import BASES
-from .verdict import of_value
+from .verdict import of_value, percentile, pooled
 
 # How long CPU at rest is watched, and how long memory has to come back.
 REST_SECONDS, AFTER_SECONDS = 10, 60
@@ -94,18 +94,17 @@ def start_row(context, world, constants):
             of_value("k.cpu", "own", statistics.median(spent), *judged(context, 150, 50), unit="ms")]
 
 
-def tail(context, proxy, constants):
-    """The p99 in ms, or nothing where every round is void."""
-    race = Latency(context, {"spanway": proxy}, constants)
-    race.run(constants["requests"] if context.size.judged else 1)
-    return race.took(0.99)["spanway"] if race.rounds else None
-
-
 def slow_row(context, world, constants):
-    """Clients that read slowly, and the tail of others meanwhile. So many clients keep the load's core busy, so the
-    tail that is compared with has as many, which read from an endpoint."""
+    """Clients that read slowly, and the tail of others meanwhile. What of it is the load's own, with which such clients
+    share a core, shows where as many read from an endpoint and nothing from the gateway."""
     proxy = world.start("spanway")
     count = constants["slow"] if context.size.judged else 50
+    through = ("127.0.0.1", proxy.plain)
+
+    def took(requests=constants["requests"]):
+        race = Latency(context, {"spanway": proxy}, constants)
+        race.run(requests if context.size.judged else 1)
+        return [one["spanway"].took for one in race.rounds]
 
     def meanwhile(to, what):
         machine.settle(proxy.pids(), "the gateway")
@@ -113,19 +112,22 @@ def slow_row(context, world, constants):
         with held(context, to, what, count):
             time.sleep(constants["fill"] if context.size.judged else 1)
             each = (pss(proxy.pids()) - before) / count
-            return each, tail(context, proxy, constants)
+            return each, took()
 
-    first = meanwhile(("127.0.0.1", proxy.plain), "slow")
-    _, still = meanwhile(world.direct(), "slow")
-    second = meanwhile(("127.0.0.1", proxy.plain), "slow-http2")
+    still = took(constants["requests"] // 2)
+    held_by = {"h1": meanwhile(through, "slow"), "direct": meanwhile(world.direct(), "slow"),
+               "h2": meanwhile(through, "slow-http2")}
+    machine.settle(proxy.pids(), "the gateway")
+    still = percentile(pooled(still + took(constants["requests"] // 2)), 0.99)
     figures = []
-    for label, (each, slow) in (("h1", first), ("h2", second)):
-        ratio, note = None, "no valid round"
-        if still and slow:
-            ratio, note = slow / still, f"{still:.3f} and {slow:.3f} ms"
-        figures += [
-            of_value(f"s.{label}", "own", each, *judged(context, 64, 40), unit="KB a client"),
-            of_value(f"s.{label}.p99", "own l", ratio, *judged(context, 1.1, 1.0), unit="×", note=note)]
+    for label, (each, slow) in held_by.items():
+        tail, ratio, note = percentile(pooled(slow), 0.99), None, "no valid round"
+        if still and tail:
+            ratio, note = tail / still, f"{still:.3f} and {tail:.3f} ms"
+        gates = judged(context, 1.1, 1.0) if label != "direct" else (None, None)
+        if label != "direct":
+            figures.append(of_value(f"s.{label}", "own", each, *judged(context, 64, 40), unit="KB a client"))
+        figures.append(of_value(f"s.{label}.p99", "own l", ratio, *gates, unit="×", note=note))
     return figures
 
 

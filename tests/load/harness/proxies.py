@@ -63,7 +63,8 @@ class World:
     def direct(self):
         """Where one more endpoint listens, for clients that have no proxy between."""
         to = ("127.0.0.1", DIRECT_PORT)
-        command = [self.setup.load, "upstream", "--raw", "--listen", "{}:{}".format(*to)]
+        # It waits as its clients do.
+        command = ["chrt", "--idle", "0", self.setup.load, "upstream", "--raw", "--listen", "{}:{}".format(*to)]
         self.processes.spawn("direct", command, LOAD_CORE, nobody=False)
         self.listens("the endpoint of direct clients", [DIRECT_PORT])
         return to

@@ -19,9 +19,10 @@ use super::wire::{Tls, Wire, dial_narrow};
 /// Connections that are opened at once.
 const OPENING: usize = 50;
 /// Bytes that a slow client takes each time.
-const SIP: usize = 1024;
-/// Times a second that it does: 8 KB in all.
-const SIPS: u64 = 8;
+const SIP: usize = 4 * 1024;
+/// Times a second that it does: 8 KB in all. The system tells of room for half a window at once, so
+/// that smaller ones would change nothing but what the load itself takes.
+const SIPS: u64 = 2;
 
 /// The time within which clients begin to read: each takes in half a window in it, 32 KB.
 const BEGIN_WITHIN_MILLIS: u64 = 4_000;
