@@ -27,7 +27,7 @@ const WAITING_THREADS: usize = 2;
 
 /// How much nicer threads are that serve no requests.
 #[cfg(target_os = "linux")]
-const CONTROL_NICE: i32 = 5;
+const CONTROL_NICE: i32 = 10;
 
 /// Flags of `spanway run`; each may stand in the environment as well.
 #[derive(Debug, clap::Args)]
@@ -247,7 +247,7 @@ fn control_runtime() -> std::io::Result<Runtime> {
 }
 
 /// Lets requests go first on a core that this thread shares with a worker. That costs a change a
-/// moment and never all of them: of a core that is full a quarter is left.
+/// moment and never all of them: of a core that is full a tenth is left.
 fn give_way() {
     #[cfg(target_os = "linux")]
     {
