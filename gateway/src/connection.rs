@@ -193,7 +193,7 @@ impl<V: Serve, E: Exports> Connections<V, E> {
         };
         match action(table, peeked.sni.as_deref()).map(AsRef::as_ref) {
             Some(SniAction::Terminate(termination)) => {
-                self.terminate(peeked, termination, call).await
+                Box::pin(self.terminate(peeked, termination, call)).await
             }
             Some(SniAction::Passthrough(rule)) => {
                 let io = peeked.replay();

@@ -77,19 +77,17 @@ pub async fn peek<S: Socket>(io: S, within: Duration) -> Result<Peeked<S>, PeekF
 async fn read_hello<S: Socket>(mut io: S) -> Result<Peeked<S>, PeekFailed> {
     let mut acceptor = Acceptor::default();
     let mut seen = Vec::new();
-    let mut buffer = [0; READ_BYTES];
     loop {
-        let room = MAX_HELLO_BYTES.saturating_sub(seen.len()).min(READ_BYTES);
-        let Some(room @ [_, ..]) = buffer.get_mut(..room) else {
+        let before = seen.len();
+        let room = MAX_HELLO_BYTES.saturating_sub(before).min(READ_BYTES);
+        if room == 0 {
             return Err(PeekFailed::TooLong);
-        };
-        let count = io.read(room).await?;
-        let read = room.get(..count).unwrap_or_default();
-        if read.is_empty() {
+        }
+        seen.reserve_exact(room);
+        if (&mut io).take(room as u64).read_buf(&mut seen).await? == 0 {
             return Err(PeekFailed::Closed);
         }
-        seen.extend_from_slice(read);
-        feed(&mut acceptor, read)?;
+        feed(&mut acceptor, seen.get(before..).unwrap_or_default())?;
         match acceptor.accept() {
             Ok(None) => {}
             Ok(Some(accepted)) => return Ok(Peeked::new(io, seen, accepted)),

@@ -62,7 +62,8 @@ pub async fn connect(
             .await
             .map(|stream| Connection { wire: Wire::Plain(stream), carrier: None })
             .map_err(|reason| ConnectFailed::Direct { address: *address, reason }),
-        Reach::Via(target) => near::call(shared, snapshot, target, hello)
+        // A handshake is ten times as large as a dial, and most connections have none.
+        Reach::Via(target) => Box::pin(near::call(shared, snapshot, target, hello))
             .await
             .map(Connection::from)
             .map_err(ConnectFailed::Link),
