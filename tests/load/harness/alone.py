@@ -8,7 +8,7 @@ import time
 
 from . import machine, spanway
 from .latency import Latency
-from .machine import LOAD_CORE, Failure, pss
+from .machine import LAST, LOAD_CORE, Failure, pss
 from .proxies import BASES
 from .verdict import of_value, percentile, pooled
 
@@ -20,7 +20,7 @@ REST_SECONDS, AFTER_SECONDS = 10, 60
 def held(context, to, what, count, tls=False):
     """Connections that are open for as long as the block. Who holds them waits whenever those who measure want to
     run."""
-    command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", "chrt", "--idle", "0",
+    command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", *LAST,
                context.setup.load, "hold", "--to", "{}:{}".format(*to), "--what", what, "--connections", count]
     command += ["--tls", context.setup.certs] if tls else []
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -124,8 +124,9 @@ def slow_row(context, world, constants):
         tail, ratio, note = percentile(pooled(slow), 0.99), None, "no valid round"
         if still and tail:
             ratio, note = tail / still, f"{still:.3f} and {tail:.3f} ms"
-        gates = judged(context, 1.1, 1.0) if label != "direct" else (None, None)
+        gates = (None, None)
         if label != "direct":
+            gates = judged(context, 1.1, 1.0)
             figures.append(of_value(f"s.{label}", "own", each, *judged(context, 64, 40), unit="KB a client"))
         figures.append(of_value(f"s.{label}.p99", "own l", ratio, *gates, unit="×", note=note))
     return figures

@@ -3,12 +3,11 @@ import http.client
 import pathlib
 import socket
 import statistics
-import threading
 import time
 
 from . import load, spanway
 from .alone import judged
-from .machine import LOAD_CORE, Failure, until
+from .machine import LOAD_CORE, Beside, Failure, until
 from .pairs import FAR, NEAR, PairWorld
 from .proxies import ENDPOINTS, UPSTREAM_PORT, Proxy
 from .verdict import of_value
@@ -154,12 +153,12 @@ class ManyEndpoints(PairWorld):
         return near, far
 
 
-class Watch:
+class Watch(Beside):
     """Connections to the far gateway: those that stand, and all that were ever seen."""
 
     def __init__(self):
-        self.seen, self.over = set(), threading.Event()
-        self.thread = threading.Thread(target=self.look, daemon=True)
+        super().__init__()
+        self.seen = set()
 
     def standing(self):
         wanted = f":{FAR['spanway']:04X}"
@@ -167,17 +166,9 @@ class Watch:
         fields = [line.split() for line in lines]
         return {one[1] for one in fields if one[2].endswith(wanted) and one[3] == "01"}
 
-    def look(self):
+    def go_on(self):
         while not self.over.wait(0.02):
             self.seen |= self.standing()
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
 
 
 def connections(context, world, constants):

@@ -1,14 +1,18 @@
 """Cores, processes and ports of the machine that the comparison runs on."""
+import concurrent.futures
 import contextlib
 import os
 import pathlib
 import resource
 import signal
 import subprocess
+import threading
 import time
 
 PROXY_CORE = 0
 LOAD_CORE = 1
+# What is started so runs only while nobody else wants the core.
+LAST = ("chrt", "--idle", "0")
 # Whom the proxies run as: nobody, without a capability.
 NOBODY = 65534
 # What a core does that may not take any time to wake up.
@@ -67,6 +71,24 @@ def hold_awake():
     except OSError:
         return None
     return file
+
+
+class Beside:
+    """What goes on in a thread of its own until the block ends: `go_on`, which looks at `over`. What goes wrong in it
+    goes wrong for the block."""
+
+    def __init__(self):
+        self.over = threading.Event()
+
+    def __enter__(self):
+        self.thread = concurrent.futures.ThreadPoolExecutor(1)
+        self.done = self.thread.submit(self.go_on)
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.shutdown()
+        self.done.result()
 
 
 def listening():

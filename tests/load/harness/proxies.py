@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from . import spanway
-from .machine import LOAD_CORE, PROXY_CORE, Failure, connections_max, family, listening, settle, until
+from .machine import LAST, LOAD_CORE, PROXY_CORE, Failure, connections_max, family, listening, settle, until
 from .template import fill
 
 PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
@@ -64,7 +64,7 @@ class World:
         """Where one more endpoint listens, for clients that have no proxy between."""
         to = ("127.0.0.1", DIRECT_PORT)
         # It waits as its clients do.
-        command = ["chrt", "--idle", "0", self.setup.load, "upstream", "--raw", "--listen", "{}:{}".format(*to)]
+        command = [*LAST, self.setup.load, "upstream", "--raw", "--listen", "{}:{}".format(*to)]
         self.processes.spawn("direct", command, LOAD_CORE, nobody=False)
         self.listens("the endpoint of direct clients", [DIRECT_PORT])
         return to

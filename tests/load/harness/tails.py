@@ -4,12 +4,11 @@ import math
 import os
 import random
 import subprocess
-import threading
 import time
 
 from . import spanway
 from .latency import Latency
-from .machine import LOAD_CORE, Failure
+from .machine import LOAD_CORE, Beside, Failure
 from .proxies import BASES, ENDPOINTS, Proxy, World
 from .verdict import of_value
 
@@ -100,25 +99,15 @@ class ChangingWorld(World):
         return sorted(made)
 
 
-class Writer:
+class Writer(Beside):
     """Writes files into a folder, each when it is due, until the block ends. Whoever writes has the core of those who
     measure: what is written was made before, and whenever both want to run the writer waits."""
 
     def __init__(self, changes, folder):
-        self.changes, self.folder = changes, folder
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.write, daemon=True)
-        self.behind = False
+        super().__init__()
+        self.changes, self.folder, self.behind = changes, folder, False
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-    def write(self):
+    def go_on(self):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         began = time.monotonic()
         for due, name, text in self.changes:
