@@ -169,7 +169,7 @@ class Contest:
                     ratio, note = None, "the hypervisor took too much of every round"
                     if ours and theirs:
                         ratio, note = ours / theirs, f"{ours:.3f} ms, {peer} {theirs:.3f} ms"
-                    yield of_value(f"{self.name}.{rate}.{label}", peer, ratio, gate, unit="×", note=note)
+                    yield of_value(f"{self.name}.{rate}.{label}", versus.peer, ratio, gate, unit="×", note=note)
 
     def quiet(self, rate):
         """The rounds whose tail is not the hypervisor's."""

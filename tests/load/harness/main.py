@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from . import machine, proxies, report, rows, setup
+from . import machine, proxies, report, rows, setup, together
 from .load import Wrong
 from .verdict import Figure
 
@@ -54,6 +54,8 @@ def arguments():
     parser.add_argument("--binary", type=pathlib.Path,
                         help="a binary of Spanway in place of what tests/load/release builds")
     parser.add_argument("--log", type=pathlib.Path, default=report.LOG, help="where starts and figures are written")
+    parser.add_argument("--pool", metavar="N,N,N", type=lambda text: [int(number) for number in text.split(",")],
+                        help="measures nothing: judges these runs of the log together")
     parser.add_argument("--idle", choices=("poll", "halt"), default="poll",
                         help="what cores without work do; poll (the default) if they can")
     parser.add_argument("--shared-machine", action="store_true",
@@ -122,6 +124,14 @@ def run_rows(names, context, printer, log):
     return failed
 
 
+def pool(asked, printer):
+    try:
+        return 0 if together.report(asked.log, asked.pool, printer.say) else 1
+    except machine.Failure as failure:
+        printer.say(f"tests/load/compare: {failure}")
+        return 2
+
+
 def leave(number, _frame):
     """A signal ends what was started, too; a second one does not keep that from being done."""
     for one in ENDING:
@@ -132,6 +142,8 @@ def leave(number, _frame):
 def main():
     asked = arguments()
     printer = report.Printer(asked.json)
+    if asked.pool:
+        return pool(asked, printer)
     for one in ENDING:
         signal.signal(one, leave)
     # In memory: what a disk's file system takes to make a file is not what is measured.

@@ -38,7 +38,7 @@ class Log:
 
     def add(self, figure):
         with self.figures.open("a") as file:
-            file.write(json.dumps(figure.json(), ensure_ascii=False) + "\n")
+            file.write(json.dumps(figure.logged(), ensure_ascii=False) + "\n")
 
     def end(self, how):
         self.note(ended=now(), how=how)

@@ -50,22 +50,34 @@ class Figure:
     goal_holds: bool | None = None
     unit: str = "×"
     note: str = ""
+    # For whoever judges several runs together.
+    at_most: bool = True
+    rounds: tuple = ()
+
+    def logged(self):
+        """All of it."""
+        fields = {name: short(value) for name, value in dataclasses.asdict(self).items()}
+        return fields | {"rounds": [short(value) for value in self.rounds]}
 
     def json(self):
-        fields = dataclasses.asdict(self)
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in fields.items()}
+        """What a run tells."""
+        return {name: value for name, value in self.logged().items() if name not in ("at_most", "rounds")}
+
+
+def short(value):
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def of_ratios(name, peer, values, gate=None, goal=None, unit="×", at_most=True, note=""):
     middle, low, high = interval(values)
     return Figure(name, peer, middle, low, high, gate, goal, holds(low, high, gate, at_most),
-                  holds(low, high, goal, at_most), unit, note)
+                  holds(low, high, goal, at_most), unit, note, at_most, tuple(values))
 
 
 def of_value(name, peer, value, gate=None, goal=None, unit="", at_most=True, note=""):
     """A figure that has no rounds: its interval is itself."""
     return Figure(name, peer, value, value, value, gate, goal, holds(value, value, gate, at_most),
-                  holds(value, value, goal, at_most), unit, note)
+                  holds(value, value, goal, at_most), unit, note, at_most)
 
 
 def percentile(took, part):
