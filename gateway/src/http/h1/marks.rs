@@ -8,25 +8,13 @@ const LANES: usize = 16;
 /// Stands where no byte is: part of no token, and no control byte.
 const NOTHING: u8 = b' ';
 
-/// What up to [`BLOCK`] bytes of a head are: bit n tells of byte n.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    /// Line feeds.
-    pub(crate) feeds: u64,
-    /// Control bytes other than tabs, line feeds and carriage returns among them.
-    pub(crate) controls: u64,
+/// Which of the first [`BLOCK`] bytes are control bytes other than tabs: bit n tells of byte n.
+pub(crate) fn controls(bytes: &[u8]) -> u64 {
+    let [controls] = masks(bytes, |lanes| [control(lanes)]);
+    controls
 }
 
-impl Marks {
-    /// Of the first bytes.
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        let is_feed = |lanes: u8x16| lanes.cmp_eq(u8x16::splat(b'\n'));
-        let [feeds, controls] = masks(bytes, |lanes| [is_feed(lanes), control(lanes)]);
-        Self { feeds, controls }
-    }
-}
-
-/// What up to [`BLOCK`] bytes of a host are.
+/// What up to [`BLOCK`] bytes of a host are: bit n tells of byte n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostMarks {
     /// What names are made of: letters, digits, hyphens, underscores and dots.
@@ -74,7 +62,12 @@ fn masks<const COUNT: usize>(
 
 /// How many bytes at the beginning are letters, digits or hyphens: what names are made of.
 pub(crate) fn words(bytes: &[u8]) -> usize {
-    leading(bytes, |lanes| alphanumeric(lanes) | lanes.cmp_eq(u8x16::splat(b'-')))
+    let class = |lanes| alphanumeric(lanes) | lanes.cmp_eq(u8x16::splat(b'-'));
+    // Most names are shorter than what is compared at once.
+    match bytes.first_chunk().map(|first| ones(*first, class)) {
+        Some(count) if count < LANES => count,
+        _ => leading(bytes, class),
+    }
 }
 
 /// How many bytes at the beginning are visible ASCII, and no `#`: what targets are made of.
@@ -94,15 +87,20 @@ pub(crate) fn text(bytes: &[u8]) -> usize {
 #[inline]
 fn leading(bytes: &[u8], class: impl Fn(u8x16) -> u8x16) -> usize {
     let (blocks, rest) = bytes.as_chunks::<LANES>();
-    let ones = |block: [u8; LANES]| bits(class(u8x16::new(block))).trailing_ones() as usize;
     for (at, block) in blocks.iter().enumerate() {
-        let here = ones(*block);
+        let here = ones(*block, &class);
         if here < LANES {
             return at * LANES + here;
         }
     }
     // Where nothing is, a class may hold.
-    blocks.len() * LANES + ones(padded(rest)).min(rest.len())
+    blocks.len() * LANES + ones(padded(rest), class).min(rest.len())
+}
+
+/// How many of them.
+#[inline]
+fn ones(block: [u8; LANES], class: impl Fn(u8x16) -> u8x16) -> usize {
+    bits(class(u8x16::new(block))).trailing_ones() as usize
 }
 
 /// Fewer bytes than are looked at, with nothing behind them.

@@ -4,7 +4,7 @@ use memchr::memchr;
 use super::grammar;
 use super::limits;
 use super::malformed::Malformed;
-use super::marks::{self, BLOCK, Marks};
+use super::marks::{self, BLOCK};
 
 /// A range of bytes in a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,8 +137,6 @@ pub(crate) struct Scanner {
     /// Up to here all bytes were looked at.
     searched: usize,
     empty: u8,
-    /// Whether the byte before was a control byte that only a line feed may follow.
-    open: bool,
     /// Whether a control byte stands where none may.
     stray: bool,
     first: Option<Span>,
@@ -160,60 +158,63 @@ pub(crate) struct Scanned {
 
 impl Scanner {
     /// Reads on in `input`, which begins with the same bytes as before. `None`: more bytes are needed.
+    ///
+    /// Lines are found by the control bytes that end them; any other control byte has no place.
     #[inline(never)]
     pub(crate) fn scan(&mut self, input: &[u8]) -> Result<Option<Scanned>, Malformed> {
         if self.first.is_none() {
             self.check_first_byte(input)?;
         }
         while let Some(rest) = input.get(self.searched..).filter(|rest| !rest.is_empty()) {
-            let looked_at = rest.len().min(BLOCK);
-            let marks = Marks::of(rest);
-            let (stray, open) = self.stray(marks, looked_at);
-            let mut feeds = marks.feeds;
-            while feeds != 0 {
-                let at = feeds.trailing_zeros();
-                feeds &= feeds - 1;
-                if self.line(input, self.searched + at as usize)? {
-                    // What comes behind is no part of the head.
-                    self.stray |= stray & (u64::MAX >> (63 - at)) != 0;
-                    return self.finish().map(Some);
+            let mut controls = marks::controls(rest);
+            while controls != 0 {
+                let at = self.searched + controls.trailing_zeros() as usize;
+                controls &= controls - 1;
+                match input.get(at..) {
+                    Some([b'\r', b'\n', ..]) => {
+                        // The line feed, if it is in this block.
+                        controls &= controls.wrapping_sub(1);
+                        if self.line(input, at)? {
+                            // What comes behind is no part of the head.
+                            return self.finish().map(Some);
+                        }
+                    }
+                    // The next byte tells what it is.
+                    Some([b'\r']) => {
+                        self.searched = at;
+                        return self.check_size(input.len()).map(|()| None);
+                    }
+                    // The first of a block: its line has been taken.
+                    Some([b'\n', ..]) if at + 1 == self.line => {}
+                    Some([b'\n', ..]) => {
+                        return self.check_size(at + 1).and(Err(Malformed::LineEnd));
+                    }
+                    _ => self.stray = true,
                 }
             }
-            self.stray |= stray != 0;
-            self.open = open;
-            self.searched += looked_at;
+            self.searched += rest.len().min(BLOCK);
         }
         self.check_size(input.len())?;
         Ok(None)
     }
 
-    /// Which bytes of a block are control bytes that no line feed follows, or stand where one is
-    /// missing; and whether the last one needs it still. That what precedes a line feed is a carriage
-    /// return is seen when its line is taken.
-    const fn stray(&self, marks: Marks, looked_at: usize) -> (u64, bool) {
-        let last = 1 << (looked_at - 1);
-        let alone = marks.controls & !(marks.feeds | marks.feeds >> 1);
-        let missing = (self.open && marks.feeds & 1 == 0) as u64;
-        (alone & (last - 1) | missing, alone & last != 0)
-    }
-
-    /// Takes the line that ends at `end` with a line feed; true if it was the last.
+    /// Takes the line that ends at `end`, with a carriage return and a line feed behind it; true if it
+    /// was the last.
     fn line(&mut self, input: &[u8], end: usize) -> Result<bool, Malformed> {
-        self.check_size(end + 1)?;
-        let start = std::mem::replace(&mut self.line, end + 1);
-        let Some(line) = input.get(start..end).and_then(|line| line.strip_suffix(b"\r")) else {
-            return Err(Malformed::LineEnd);
-        };
+        self.check_size(end + 2)?;
+        let start = std::mem::replace(&mut self.line, end + 2);
         if self.first.is_none() {
-            return self.first_line(input, Span::new(start, start + line.len())).map(|()| false);
+            return self.first_line(input, Span::new(start, end)).map(|()| false);
         }
+        let line = input.get(start..end).unwrap_or_default();
         if line.is_empty() {
             return Ok(true);
         }
         if self.fields.len() == limits::HEAD_FIELDS {
             return Err(Malformed::TooManyFields);
         }
-        let field = field(line, input.get(start..).unwrap_or_default(), start)?;
+        let name = name(line, input.get(start..).unwrap_or_default())?;
+        let field = Field::new(name, line, start);
         self.seen.add(field.kind);
         self.fields.push(field);
         Ok(false)
@@ -280,32 +281,32 @@ fn shift(fields: &mut [Field], by: u32) {
     }
 }
 
+impl Field {
+    /// That of a line, without its line end, which stands at `start` and begins with `name` and a colon.
+    fn new(name: &[u8], line: &[u8], start: usize) -> Self {
+        let after = line.get(name.len() + 1..).unwrap_or_default();
+        let text = grammar::trim_start(after);
+        let value = start + line.len() - text.len();
+        let text = grammar::trim_end(text);
+        Self {
+            name: Span::new(start, start + name.len()),
+            value: Span::new(value, value + text.len()),
+            end: Span::new(0, start + line.len() + 2).end,
+            kind: Kind::of(name),
+        }
+    }
+}
+
 /// Reads one field line (without its line end) that stands at `start`, and checks all of it.
 pub(crate) fn checked_field(line: &[u8], start: usize) -> Result<Field, Malformed> {
-    let field = field(line, line, start)?;
+    let field = Field::new(name(line, line)?, line, start);
     if grammar::is_text(line) { Ok(field) } else { Err(Malformed::FieldValue) }
 }
 
-/// The same, but for control bytes in the value: a head is searched for them as a whole. `ahead` is
-/// the line with what comes behind it.
-fn field(line: &[u8], ahead: &[u8], start: usize) -> Result<Field, Malformed> {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Err(Malformed::FieldFolded);
-    }
-    let name = name(line, ahead)?;
-    let after = line.get(name.len() + 1..).unwrap_or_default();
-    let text = grammar::trim_start(after);
-    let value = start + line.len() - text.len();
-    let text = grammar::trim_end(text);
-    Ok(Field {
-        name: Span::new(start, start + name.len()),
-        value: Span::new(value, value + text.len()),
-        end: Span::new(0, start + line.len() + 2).end,
-        kind: Kind::of(name),
-    })
-}
-
-/// The name of a field line: a token with a colon right behind it.
+/// The name of a field line: a token with a colon right behind it. `ahead` is the line with what comes
+/// behind it.
+///
+/// Nothing is said of control bytes in the value: a head is searched for them as a whole.
 fn name<'a>(line: &'a [u8], ahead: &[u8]) -> Result<&'a [u8], Malformed> {
     // No line end is part of a word.
     let words = marks::words(ahead);
@@ -313,6 +314,9 @@ fn name<'a>(line: &'a [u8], ahead: &[u8]) -> Result<&'a [u8], Malformed> {
         && let Some((name, [b':', ..])) = line.split_at_checked(words)
     {
         return Ok(name);
+    }
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return Err(Malformed::FieldFolded);
     }
     let colon = memchr(b':', line).ok_or(Malformed::FieldName)?;
     let name = line.get(..colon).unwrap_or_default();
