@@ -157,7 +157,8 @@ class Contest:
         if not self.rounds:
             return
         for rate in self.rates:
-            took = {name: pooled(one[rate, name].took for one in self.quiet(rate)) for name in self.proxies}
+            quiet = {name: self.quiet(rate, name) for name in self.proxies}
+            took = {name: pooled(one.took for one in results) for name, results in quiet.items()}
             for versus in self.versus:
                 names = [name for name in versus.names if name in self.proxies]
                 if not versus.gate or not names:
@@ -166,15 +167,16 @@ class Contest:
                 for label, part in (("p50", 0.5), ("p99", 0.99)):
                     ours, theirs = percentile(took[OURS], part), percentile(took[peer], part)
                     gate = LATENCY if self.size.judged else None
-                    ratio, note = None, "the hypervisor took too much of every round"
+                    ratio, note = None, "the machine stood still too long in every round"
                     if ours and theirs:
-                        ratio, note = ours / theirs, f"{ours:.3f} ms, {peer} {theirs:.3f} ms"
+                        ratio = ours / theirs
+                        note = (f"{ours:.3f} ms of {len(quiet[OURS])} rounds, "
+                                f"{peer} {theirs:.3f} ms of {len(quiet[peer])}")
                     yield of_value(f"{self.name}.{rate}.{label}", versus.peer, ratio, gate, unit="×", note=note)
 
-    def quiet(self, rate):
-        """The rounds whose tail is not the hypervisor's."""
-        return [one for one in self.rounds
-                if self.size.shared or not any(one[rate, name].disturbed for name in self.proxies)]
+    def quiet(self, rate, name):
+        """What was measured of a proxy while the machine ran: whether it did depends on no proxy."""
+        return [one[rate, name] for one in self.rounds if self.size.shared or one[rate, name].quiet]
 
     def absolute(self):
         """CPU µs of every proxy, for whoever looks for the cause."""

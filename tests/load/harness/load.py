@@ -11,6 +11,8 @@ IN_TIME = 0.99
 BUSY_MAX = 0.85
 # What the hypervisor takes of a second beyond this is a tail of its own.
 STOLEN_MAX = 0.01
+# The same of cores that stand still, whatever it says: a quarter of what a p99 is about.
+STILL_MAX = 0.0025
 
 
 class Wrong(Failure):
@@ -25,7 +27,7 @@ def part(jiffies):
 class Result:
     """What came of one measurement."""
 
-    def __init__(self, said):
+    def __init__(self, said, still):
         self.answered = said["answered"]
         self.offered = said["offered"]
         self.ever = said["ever"]
@@ -37,6 +39,7 @@ class Result:
         self.busy = part(said["spent"]["core"])
         self.own_busy = said["spent"]["own_ns"] / 1e9 / max(said["seconds"], 1e-9)
         self.stolen = part(said["spent"]["stolen"])
+        self.still = still
         self.kept_up = said["in_time"] >= IN_TIME * said["offered"]
 
     @property
@@ -48,6 +51,11 @@ class Result:
     def disturbed(self):
         """Whether this says nothing about a tail, whatever it says about CPU time."""
         return self.stolen > STOLEN_MAX
+
+    @property
+    def quiet(self):
+        """Whether a tail is hardly any other's than the proxy's."""
+        return not self.disturbed and self.still <= STILL_MAX
 
     @property
     def rate(self):
@@ -76,6 +84,9 @@ def measure(setup, proxy, *, tls=False, rate=None, seconds=1.5, warm=0.4, watch=
     for name, value in options.items():
         command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [value])
     command = ["taskset", "-c", LOAD_CORE, "setpriv", "--pdeathsig", "TERM", *command]
+    stalls = setup.stalls
+    if stalls:
+        stalls.part()
     try:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as late:
@@ -85,4 +96,4 @@ def measure(setup, proxy, *, tls=False, rate=None, seconds=1.5, warm=0.4, watch=
     said = json.loads(done.stdout)
     if said["wrong"]:
         raise Wrong(f"{proxy.name}: {said['wrong']} wrong answers: {said['reasons'][:2]}")
-    return Result(said)
+    return Result(said, stalls.part() if stalls else 0.0)

@@ -12,6 +12,7 @@ import time
 
 from . import machine, proxies, report, rows, setup, together
 from .load import Wrong
+from .stalls import Stalls, watched
 from .verdict import Figure
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +31,8 @@ class Setup:
     judged: bool = True
     # Host routes of every proxy, and hosts that requests go to.
     routes: int = 1000
+    # Who says how long cores stood still, if anybody can.
+    stalls: Stalls | None = None
 
 
 class Context:
@@ -101,7 +104,8 @@ def run(asked, work, printer, idle):
     how = "aborted"
     try:
         names = asked.row or (rows.SMOKE if asked.smoke else rows.ROWS)
-        failed = run_rows(names, context, printer, log)
+        with watched(context, found.load) as found.stalls:
+            failed = run_rows(names, context, printer, log)
         how = "complete"
     finally:
         log.end(how)

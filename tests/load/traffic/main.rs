@@ -13,6 +13,7 @@ mod lane;
 mod relay;
 mod request;
 mod sample;
+mod stalls;
 mod tally;
 mod ticks;
 mod upstream;
@@ -49,6 +50,8 @@ enum What {
     Bare(bare::Options),
     /// Keeps every byte for a while.
     Relay(relay::Options),
+    /// Prints for how long it was not run although it should have been.
+    Stalls,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -65,5 +68,6 @@ fn main() -> anyhow::Result<()> {
         What::Hold(options) => local.block_on(&runtime, hold::run(options)),
         What::Bare(options) => bare::run(options),
         What::Relay(options) => local.block_on(&runtime, relay::run(options)),
+        What::Stalls => stalls::run(),
     }
 }
