@@ -34,6 +34,8 @@ class Setup:
     routes: int
     certs: pathlib.Path | None = None
     judged: bool = True
+    # No tail is told.
+    stalls: None = None
 
 
 @dataclasses.dataclass
