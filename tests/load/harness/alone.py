@@ -104,7 +104,7 @@ def slow_row(context, world, constants):
     def took(requests=constants["requests"]):
         race = Latency(context, {"spanway": proxy}, constants)
         race.run(requests if context.size.judged else 1)
-        return [one["spanway"].took for one in race.rounds]
+        return [one.took for one in race.quiet("spanway")]
 
     def meanwhile(to, what):
         machine.settle(proxy.pids(), "the gateway")

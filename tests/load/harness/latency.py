@@ -49,8 +49,15 @@ class Latency:
         return len(self.rounds) >= wanted
 
     def took(self, part):
-        """By proxy, in ms."""
-        return {name: percentile(pooled(one[name].took for one in self.rounds), part) for name in self.proxies}
+        """By proxy, in ms; nothing of one of which nothing counts."""
+        return {name: percentile(pooled(one.took for one in self.counting(name)), part) for name in self.proxies}
+
+    def counting(self, name):
+        return [one[name] for one in self.rounds]
+
+    def quiet(self, name):
+        """What was measured of a proxy while the machine ran."""
+        return [one[name] for one in self.rounds if self.context.size.shared or one[name].quiet]
 
 
 def row(context, proxies, constants):
