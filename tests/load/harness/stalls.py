@@ -16,6 +16,7 @@ class Stalls:
     """Listens to one who looks at the clock a thousand times a second on each core."""
 
     def __init__(self, processes, load):
+        self.processes = processes
         self.pipes = [self.listen(processes, load, core) for core in CORES]
         self.since = time.monotonic()
 
@@ -29,6 +30,8 @@ class Stalls:
 
     def part(self):
         """Of the time since the last call, of all cores."""
+        # Of one who has ended nothing would be heard, as of cores that run.
+        self.processes.check()
         now, before = time.monotonic(), self.since
         self.since = now
         late = sum(int(line) for pipe in self.pipes for line in (pipe.read() or b"").split())

@@ -21,6 +21,8 @@ def figures_of(log, number):
     found = {}
     for text in path.read_text().splitlines():
         figure = json.loads(text)
+        if "rounds" not in figure:
+            raise Failure(f"{path}: written before rounds were logged, so it goes together with no other")
         found[figure["id"], figure["peer"]] = figure
     return found
 

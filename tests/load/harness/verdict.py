@@ -56,8 +56,7 @@ class Figure:
 
     def logged(self):
         """All of it."""
-        fields = {name: short(value) for name, value in dataclasses.asdict(self).items()}
-        return fields | {"rounds": [short(value) for value in self.rounds]}
+        return {name: short(value) for name, value in dataclasses.asdict(self).items()}
 
     def json(self):
         """What a run tells."""
@@ -65,6 +64,8 @@ class Figure:
 
 
 def short(value):
+    if isinstance(value, tuple):
+        return [short(one) for one in value]
     return round(value, 4) if isinstance(value, float) else value
 
 
