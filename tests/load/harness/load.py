@@ -1,8 +1,11 @@
 """One measurement: the load against one proxy, and what it says afterwards."""
+import dataclasses
 import json
+import pathlib
 import subprocess
 
 from .machine import LOAD_CORE, Failure
+from .stalls import Stalls
 
 # A load that takes longer hangs.
 PATIENCE_SECONDS = 120
@@ -13,6 +16,19 @@ BUSY_MAX = 0.85
 STOLEN_MAX = 0.01
 # The same of cores that stand still, whatever it says: a quarter of what a p99 is about.
 STILL_MAX = 0.0025
+
+
+@dataclasses.dataclass(kw_only=True)
+class Told:
+    """What the load is told."""
+    load: pathlib.Path
+    certs: pathlib.Path | None = None
+    # Whether speed is judged; else it only matters that answers are right.
+    judged: bool = True
+    # Host routes of every proxy, and hosts that requests go to.
+    routes: int = 1000
+    # Who says how long cores stood still, if anybody can and tails are told.
+    stalls: Stalls | None = None
 
 
 class Wrong(Failure):

@@ -11,8 +11,8 @@ import tempfile
 import time
 
 from . import machine, proxies, report, rows, setup, together
-from .load import Wrong
-from .stalls import Stalls, watched
+from .load import Told, Wrong
+from .stalls import watched
 from .verdict import Figure
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,19 +20,11 @@ DESCRIPTION = """Spanway beside haproxy, nginx and Envoy on the same work, in on
 Prints for every row the ratio, its interval, the gate, the goal and whether they hold."""
 
 
-@dataclasses.dataclass
-class Setup:
+@dataclasses.dataclass(kw_only=True)
+class Setup(Told):
     """What a run has at hand."""
     spanway: pathlib.Path
-    load: pathlib.Path
     envoy: pathlib.Path | None
-    certs: pathlib.Path
-    # Whether speed is judged; else it only matters that answers are right.
-    judged: bool = True
-    # Host routes of every proxy, and hosts that requests go to.
-    routes: int = 1000
-    # Who says how long cores stood still, if anybody can.
-    stalls: Stalls | None = None
 
 
 class Context:
@@ -83,8 +75,8 @@ def prepare(work, asked):
     for file in certs.iterdir():
         file.chmod(0o644)
     # Where whom they run as can reach them.
-    found = Setup(work / "spanway", work / "load", work / "envoy" if envoy else None, certs, not asked.smoke,
-                  rows.SMOKE_ROUTES if asked.smoke else rows.GENERAL["routes"])
+    found = Setup(spanway=work / "spanway", load=work / "load", envoy=work / "envoy" if envoy else None, certs=certs,
+                  judged=not asked.smoke, routes=rows.SMOKE_ROUTES if asked.smoke else rows.GENERAL["routes"])
     shutil.copy(spanway, found.spanway)
     shutil.copy(load, found.load)
     if envoy:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from . import machine, report, setup, spanway
-from .load import Wrong, measure
+from .load import Told, Wrong, measure
 from .main import ENDING, leave
 from .machine import LOAD_CORE, PROXY_CORE, Failure, Processes, family, refuse_taken, until
 from .verdict import of_ratios
@@ -25,17 +25,6 @@ FEW = 10
 RATE = 4000
 ROUNDS, SMOKE_ROUNDS = 15, 1
 MANY, SMOKE_MANY = 100_000, 1000
-
-
-@dataclasses.dataclass
-class Setup:
-    """What the load is told; `routes` are the hosts that it draws from."""
-    load: pathlib.Path
-    routes: int
-    certs: pathlib.Path | None = None
-    judged: bool = True
-    # No tail is told.
-    stalls: None = None
 
 
 @dataclasses.dataclass
@@ -115,8 +104,8 @@ def requests(asked, work, binary, load, printer):
             order = list(running) if number % 2 == 0 else list(reversed(running))
             took = {}
             for name in order:
-                facts = Setup(load, counts[name], judged=not asked.smoke)
-                took[name] = measure(facts, running[name], rate=RATE).per_request
+                told = Told(load=load, routes=counts[name], judged=not asked.smoke)
+                took[name] = measure(told, running[name], rate=RATE).per_request
             ratios.append(took["many"] / took["few"])
     figure = of_ratios("routes.request", "own 10 routes", ratios, gate=1.05)
     printer.figure(figure)
