@@ -62,12 +62,7 @@ fn masks<const COUNT: usize>(
 
 /// How many bytes at the beginning are letters, digits or hyphens: what names are made of.
 pub(crate) fn words(bytes: &[u8]) -> usize {
-    let class = |lanes| alphanumeric(lanes) | lanes.cmp_eq(u8x16::splat(b'-'));
-    // Most names are shorter than what is compared at once.
-    match bytes.first_chunk().map(|first| ones(*first, class)) {
-        Some(count) if count < LANES => count,
-        _ => leading(bytes, class),
-    }
+    leading(bytes, |lanes| alphanumeric(lanes) | lanes.cmp_eq(u8x16::splat(b'-')))
 }
 
 /// How many bytes at the beginning are visible ASCII, and no `#`: what targets are made of.
@@ -86,15 +81,18 @@ pub(crate) fn text(bytes: &[u8]) -> usize {
 /// How many bytes at the beginning are of a class.
 #[inline]
 fn leading(bytes: &[u8], class: impl Fn(u8x16) -> u8x16) -> usize {
-    let (blocks, rest) = bytes.as_chunks::<LANES>();
-    for (at, block) in blocks.iter().enumerate() {
+    let mut count = 0;
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk() {
         let here = ones(*block, &class);
+        count += here;
         if here < LANES {
-            return at * LANES + here;
+            return count;
         }
+        rest = behind;
     }
     // Where nothing is, a class may hold.
-    blocks.len() * LANES + ones(padded(rest), class).min(rest.len())
+    count + ones(padded(rest), class).min(rest.len())
 }
 
 /// How many of them.
