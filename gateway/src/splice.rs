@@ -148,11 +148,13 @@ impl<A: Socket, B: Socket> Pair<A, B> {
         copied: &Copied,
     ) -> Poll<Result<(), Broken>> {
         let Self { client, endpoint, up, down, .. } = self;
-        let up = up.poll(cx, client, endpoint, &copied.up).map_err(|fault| match fault {
+        let up = up.poll(cx, client, endpoint, (&copied.up, down.is_ended()));
+        let up = up.map_err(|fault| match fault {
             Fault::Read(error) => Broken::Client(error),
             Fault::Write(error) => Broken::Endpoint(error),
         })?;
-        let down = down.poll(cx, endpoint, client, &copied.down).map_err(|fault| match fault {
+        let down = down.poll(cx, endpoint, client, (&copied.down, up.is_ready()));
+        let down = down.map_err(|fault| match fault {
             Fault::Read(error) => Broken::Endpoint(error),
             Fault::Write(error) => Broken::Client(error),
         })?;
