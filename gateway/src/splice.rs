@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use self::direction::Direction;
 use crate::tls::stream::Socket;
+use crate::upstream::tcp;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ pub const IDLE_MAX: Duration = Duration::from_hours(2);
 pub const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_mins(10);
 /// How often the idle time is looked at: one timer for both directions, not one for each read.
 const LOOKS: u32 = 16;
+/// How long a copy goes on before its endpoint is watched over. Few do.
+const WATCHED_AFTER: Duration = Duration::from_secs(5);
 
 /// What is done when one side has ended its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Default for Splice {
 }
 
 /// Copies until both sides have ended, or one breaks, or the caller gives up: then both are
-/// aborted.
+/// aborted. The endpoint may have been [dialled briefly](tcp::dial_briefly).
 pub async fn splice<A: Socket, B: Socket>(
     client: A,
     endpoint: B,
@@ -109,13 +112,15 @@ pub async fn splice<A: Socket, B: Socket>(
         down: Direction::default(),
         ended: false,
     };
+    if let Some(done) = pair.copy_for(WATCHED_AFTER, how.on_half_close, copied).await {
+        return done;
+    }
+    tcp::watch_over(pair.endpoint.tcp());
     let mut still = 0;
-    let mut before = (0, 0);
+    let mut before = (copied.up(), copied.down());
     loop {
         let idle = if pair.is_half_closed() { how.half_closed_idle } else { how.idle };
-        let done = poll_fn(|cx| pair.poll(cx, how.on_half_close, copied));
-        if let Ok(done) = tokio::time::timeout(idle / LOOKS, done).await {
-            pair.ended = done.is_ok();
+        if let Some(done) = pair.copy_for(idle / LOOKS, how.on_half_close, copied).await {
             return done;
         }
         let now = (copied.up(), copied.down());
@@ -139,6 +144,19 @@ struct Pair<A: Socket, B: Socket> {
 impl<A: Socket, B: Socket> Pair<A, B> {
     fn is_half_closed(&self) -> bool {
         self.up.is_ended() || self.down.is_ended()
+    }
+
+    /// `None`: it goes on.
+    async fn copy_for(
+        &mut self,
+        time: Duration,
+        on_half_close: OnHalfClose,
+        copied: &Copied,
+    ) -> Option<Result<(), Broken>> {
+        let done = poll_fn(|cx| self.poll(cx, on_half_close, copied));
+        let done = tokio::time::timeout(time, done).await.ok()?;
+        self.ended = done.is_ok();
+        Some(done)
     }
 
     fn poll(

@@ -247,6 +247,7 @@ impl Over<'_> {
         let hello = Hello { request_id: Some(prepared.ids.id.as_str().into()) };
         let worker = &self.request.call.worker;
         let connected = upstream::connect(worker, self.attempt.snapshot, reach, &hello).await;
+        let connected = connected.inspect(Connection::watch_over);
         let connected = connected.map(|Connection { wire, carrier }| {
             (wire, Origin::new(reach.clone(), self.attempt.key.clone(), carrier))
         });

@@ -115,7 +115,7 @@ async fn greet<S: Socket, E: Exports>(
         .and_then(|sni| LinkTarget::parse(link, sni).ok())
         .ok_or(Ended::Refused(RefusedCode::Malformed))?;
     let address = far.exports.resolve(link, &target).map_err(Ended::Refused)?;
-    tcp::dial(address, ENDPOINT_WAIT).await.map_err(|error| {
+    tcp::dial_briefly(address, ENDPOINT_WAIT).await.map_err(|error| {
         tracing::debug!(%error, %address, request = ?hello.request_id, "endpoint of a call failed");
         Ended::Refused(RefusedCode::EndpointUnreachable)
     })

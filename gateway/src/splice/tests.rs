@@ -1,7 +1,8 @@
 //! Copies over loopback connections.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -72,6 +73,24 @@ async fn a_copy_that_is_given_up_aborts_both_sides() {
     }
     assert!(client.read_to_end(&mut Vec::new()).await.is_err());
     assert!(endpoint.read_to_end(&mut Vec::new()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_is_watched_over_once_a_copy_goes_on() {
+    let (_client, client_end) = pair().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dialled = tcp::dial_briefly(address, Duration::from_secs(10)).await.unwrap();
+    let (_endpoint, _) = listener.accept().await.unwrap();
+    let same = SockRef::from(&dialled).try_clone().unwrap();
+    let copied = Copied::default();
+    let mut copy = pin!(splice(client_end, dialled, Splice::default(), &copied));
+    assert!(tokio::time::timeout(WATCHED_AFTER / 2, &mut copy).await.is_err());
+    assert!(!same.keepalive().unwrap(), "before, it costs more than it brings");
+    assert!(tokio::time::timeout(WATCHED_AFTER, &mut copy).await.is_err());
+    assert!(same.keepalive().unwrap());
+    #[cfg(target_os = "linux")]
+    assert_eq!(same.tcp_user_timeout().unwrap(), Some(tcp::USER_TIMEOUT));
 }
 
 /// Far more than the buffers of two connections hold.

@@ -49,7 +49,8 @@ pub enum ConnectFailed {
     Link(#[from] CallFailed),
 }
 
-/// Connects to the endpoint that is reached so, and remembers a failure.
+/// Connects to the endpoint that is reached so, and remembers a failure. Who keeps the connection for
+/// longer has it [watched over](Connection::watch_over).
 pub async fn connect(
     worker: &Worker,
     snapshot: &Snapshot,
@@ -58,7 +59,7 @@ pub async fn connect(
 ) -> Result<Connection, ConnectFailed> {
     let shared = worker.shared();
     let connected = match reach {
-        Reach::Direct(address) => tcp::dial(*address, TCP_WAIT)
+        Reach::Direct(address) => tcp::dial_briefly(*address, TCP_WAIT)
             .await
             .map(|stream| Connection { wire: Wire::Plain(stream), carrier: None })
             .map_err(|reason| ConnectFailed::Direct { address: *address, reason }),
@@ -115,6 +116,15 @@ impl ConnectFailed {
 }
 
 // === impl Connection ===
+
+impl Connection {
+    /// Lets the system find out when the endpoint is gone. A link is watched over from the beginning.
+    pub fn watch_over(&self) {
+        if let Wire::Plain(stream) = &self.wire {
+            tcp::watch_over(stream);
+        }
+    }
+}
 
 impl From<Call> for Connection {
     fn from(Call { stream, carrier }: Call) -> Self {
