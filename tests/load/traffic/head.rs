@@ -97,12 +97,18 @@ fn wanted(name: &[u8], value: &[u8], host: &[u8]) -> Result<(), String> {
         b"x-forwarded-for" => value.split(|byte| *byte == b'.').count() == 4,
         b"x-forwarded-proto" => matches!(value, b"http" | b"https"),
         b"x-forwarded-host" => host.is_empty() || value == host,
-        b"x-bench-route" => value.len() == 5,
+        b"x-bench-route" => is_route(value),
         b"x-bench-keep" => value == b"yes",
         _ => !value.is_empty(),
     };
     let text = String::from_utf8_lossy;
     right.then_some(()).ok_or_else(|| format!("{}: {}", text(name), text(value)))
+}
+
+/// A letter and the number of a route, of four digits or more.
+fn is_route(value: &[u8]) -> bool {
+    matches!(value, [b'a'..=b'z', number @ ..]
+        if number.len() >= 4 && number.iter().all(u8::is_ascii_digit))
 }
 
 /// `00-<32 digits>-<16 digits>-<2 digits>`, lower-case hexadecimal, no id all zero.
