@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
@@ -227,6 +228,10 @@ impl<H: Handler> Task<H> {
             let failed = match listening.listener.accept() {
                 Ok((stream, peer)) => {
                     self.context.hand_over(&self.seats, &listening.place, stream.into(), peer);
+                    if !has_waiting(&listening.listener) {
+                        listening.in_turn = false;
+                        continue;
+                    }
                     None
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -249,6 +254,14 @@ impl<H: Handler> Task<H> {
             self.context.hand_over(&self.seats, &place, stream.into(), peer);
         }
     }
+}
+
+/// Whether a connection waits to be accepted. To try costs several times as much where none does: the
+/// system makes a socket for it first.
+fn has_waiting(listener: &TcpListener) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    // Where the system does not say, it is tried.
+    poll(&mut asked, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
 }
 
 /// Whether only the one connection is concerned, which its client gave up.
