@@ -3,6 +3,8 @@ use wide::u8x16;
 
 /// Bytes that are marked together.
 pub(crate) const BLOCK: usize = 64;
+/// The same of hosts: most are no longer.
+pub(crate) const HOST_BLOCK: usize = 32;
 /// Bytes that are compared at once.
 const LANES: usize = 16;
 /// Stands where no byte is: part of no token, and no control byte.
@@ -10,11 +12,11 @@ const NOTHING: u8 = b' ';
 
 /// Which of the first [`BLOCK`] bytes are control bytes other than tabs: bit n tells of byte n.
 pub(crate) fn controls(bytes: &[u8]) -> u64 {
-    let [controls] = masks(bytes, |lanes| [control(lanes)]);
+    let [controls] = masks::<BLOCK, _>(bytes, |lanes| [control(lanes)]);
     controls
 }
 
-/// What up to [`BLOCK`] bytes of a host are: bit n tells of byte n.
+/// What up to [`HOST_BLOCK`] bytes of a host are: bit n tells of byte n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostMarks {
     /// What names are made of: letters, digits, hyphens, underscores and dots.
@@ -28,7 +30,7 @@ pub(crate) struct HostMarks {
 impl HostMarks {
     /// Of the first bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let [fit, dots, capitals] = masks(bytes, |lanes| {
+        let [fit, dots, capitals] = masks::<HOST_BLOCK, _>(bytes, |lanes| {
             let is = |byte| lanes.cmp_eq(u8x16::splat(byte));
             let dot = is(b'.');
             let capital = up_to(lanes - u8x16::splat(b'A'), 25);
@@ -38,14 +40,14 @@ impl HostMarks {
     }
 }
 
-/// Which of up to [`BLOCK`] bytes are of each of some classes.
+/// Which of the first `SIZE` bytes are of each of some classes.
 #[inline]
-fn masks<const COUNT: usize>(
+fn masks<const SIZE: usize, const COUNT: usize>(
     bytes: &[u8],
     classes: impl Fn(u8x16) -> [u8x16; COUNT],
 ) -> [u64; COUNT] {
     let copy;
-    let block: &[u8; BLOCK] = if let Some(block) = bytes.first_chunk() {
+    let block: &[u8; SIZE] = if let Some(block) = bytes.first_chunk() {
         block
     } else {
         copy = padded(bytes);

@@ -3,7 +3,7 @@ use std::net::Ipv6Addr;
 
 use super::super::limits;
 use super::super::malformed::Malformed;
-use super::super::marks::{BLOCK, HostMarks};
+use super::super::marks::{HOST_BLOCK, HostMarks};
 
 /// What is told of a host that keeps the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) fn check(host: &[u8]) -> Result<Judged, Malformed> {
 /// A name, and where it ends: labels with one dot between two of them.
 fn name(host: &[u8]) -> Option<(Judged, usize)> {
     let (mut end, mut capitals, mut behind_dot) = (0, false, true);
-    for block in host.chunks(BLOCK) {
+    for block in host.chunks(HOST_BLOCK) {
         let marks = HostMarks::of(block);
         let length = (marks.fit.trailing_ones() as usize).min(block.len());
         if length == 0 {
@@ -55,7 +55,7 @@ fn name(host: &[u8]) -> Option<(Judged, usize)> {
 
 /// A bit for each of the first bytes of a block.
 const fn here(length: usize) -> u64 {
-    u64::MAX >> (BLOCK - length)
+    u64::MAX >> (u64::BITS as usize - length)
 }
 
 /// The address that `rest` begins with, behind a bracket.
