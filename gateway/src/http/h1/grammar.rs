@@ -60,6 +60,10 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
 
 /// Without the spaces and tabs behind it.
 pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    // Nearly all values have none.
+    if matches!(bytes, [.., last] if *last > b' ') {
+        return bytes;
+    }
     while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
@@ -68,6 +72,12 @@ pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
 
 /// Without the spaces and tabs before it.
 pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    // Nearly all values have one space.
+    if let [b' ', rest @ ..] = bytes
+        && matches!(rest, [first, ..] if *first > b' ')
+    {
+        return rest;
+    }
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
