@@ -21,8 +21,8 @@ impl RequestId {
 
     fn of(id: &[u8]) -> Self {
         let mut text = [0; REQUEST_ID_LENGTH_MAX];
-        for (to, from) in text.iter_mut().zip(id) {
-            *to = *from;
+        if let Some(to) = text.get_mut(..id.len()) {
+            to.copy_from_slice(id);
         }
         Self { text, length: id.len() }
     }
