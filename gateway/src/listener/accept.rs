@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::table::{Owned, Port};
+use futures::future::select;
 use tokio::net::TcpStream;
 
 use super::Owner;
@@ -114,11 +116,8 @@ impl<H: Handler> Context<H> {
         seat.run(move |worker| async move {
             let draining = context.draining.clone();
             let Some(accepted) = context.prepare(&place, stream, peer, guard) else { return };
-            tokio::select! {
-                biased;
-                () = context.handler.handle(worker, accepted) => {}
-                () = ended(&draining) => {}
-            }
+            let handled = pin!(context.handler.handle(worker, accepted));
+            select(handled, pin!(ended(&draining))).await;
         });
     }
 
