@@ -154,7 +154,7 @@ impl Over<'_> {
         let whole = head.body() == Body::None;
         let server = (&mut client.writer, &mut client.reader);
         let from = (&mut *sides.body, &mut *sides.answer);
-        let result = forward(from, server, exchange, progress).await;
+        let result = forward(from, server, exchange, progress, sides.alarm).await;
         match result {
             Ok(Answered::Whole { server_keeps, .. }) => {
                 let now = Instant::now();
@@ -208,7 +208,8 @@ impl Over<'_> {
             }
         };
         let client = (&mut *sides.body, &mut *sides.answer);
-        let result = forward(client, (&mut request, &mut answer), exchange, progress).await;
+        let result =
+            forward(client, (&mut request, &mut answer), exchange, progress, sides.alarm).await;
         result.map_err(|failure| {
             request.reset(Reason::CANCEL);
             let idempotent = ended && may_be_repeated(head.method_bytes());

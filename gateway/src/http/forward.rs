@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use super::failure::Failure;
-use super::h1::{Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead};
+use super::h1::{Alarm, Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead};
 use super::side::{AnswerSink, AnswerSource, Sink, Source};
 
 /// How long an endpoint that stopped reading a request may take to say why.
@@ -94,12 +94,13 @@ pub(crate) enum Answered {
 
 /// Moves the body of a request one way and the answer the other. The head of the request is in
 /// `server.0` already. Whatever fails in the middle leaves both messages incomplete: the caller
-/// breaks off both connections.
+/// breaks off both connections. `alarm` rings when the answer is late.
 pub(crate) async fn forward<B, A, Q, S>(
     client: (&mut B, &mut A),
     server: (&mut Q, &mut S),
     exchange: &Exchange<'_>,
     progress: &Progress,
+    alarm: &mut Alarm,
 ) -> Result<Answered, Failure>
 where
     B: Source,
@@ -108,7 +109,7 @@ where
     S: AnswerSource,
 {
     let up = pin!(send(client.0, server.0, progress));
-    let down = pin!(receive(server.1, client.1, exchange, progress));
+    let down = pin!(receive(server.1, client.1, exchange, progress, alarm));
     match select(down, up).await {
         Either::Left((answered, _)) => answered,
         Either::Right((Failure::RequestNotTaken, down)) => {
@@ -158,8 +159,9 @@ async fn receive<S: AnswerSource, A: AnswerSink>(
     client: &mut A,
     exchange: &Exchange<'_>,
     progress: &Progress,
+    alarm: &mut Alarm,
 ) -> Result<Answered, Failure> {
-    let head = final_head(server, client, exchange).await?;
+    let head = final_head(server, client, exchange, alarm).await?;
     progress.answered(exchange.began.elapsed());
     let early = exchange.early_answer_closes && !progress.request_done();
     let reply = if early { exchange.reply.closing() } else { exchange.reply };
@@ -179,10 +181,11 @@ async fn final_head<S: AnswerSource, A: AnswerSink>(
     server: &mut S,
     client: &mut A,
     exchange: &Exchange<'_>,
+    alarm: &mut Alarm,
 ) -> Result<ResponseHead, Failure> {
     let by = exchange.began + exchange.answer_wait;
     loop {
-        let head = pin!(server.head(exchange.asked, by));
+        let head = pin!(server.head(exchange.asked, by, alarm));
         let head = match select(head, pin!(client.called_off())).await {
             Either::Left((head, _)) => head.map_err(|error| Failure::of_head(&error))?,
             Either::Right(((), _)) => return Err(Failure::ClientGone),

@@ -8,7 +8,7 @@ use config::model::AppProtocol;
 use super::attempt::{self, Attempt, Switched};
 use super::failure::Failure;
 use super::forward::{Answered, Progress};
-use super::h1::{ReplyTo, RequestHead, ResponseHead};
+use super::h1::{Alarm, ReplyTo, RequestHead, ResponseHead};
 use super::prepare::{Ids, Origin, Prepared, error_body};
 use super::proxy::Proxy;
 use super::record::Record;
@@ -49,6 +49,8 @@ pub(crate) struct Sides<'a, B, A> {
     pub(crate) body: &'a mut B,
     /// The way back.
     pub(crate) answer: &'a mut A,
+    /// Rings when the answer is late.
+    pub(crate) alarm: &'a mut Alarm,
 }
 
 /// What becomes of the client's connection.

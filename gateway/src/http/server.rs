@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::attempt;
-use super::h1::{ReadError, Reader, ReplyTo, ResponseHead, ServerConn};
+use super::h1::{Alarm, ReadError, Reader, ReplyTo, ResponseHead, ServerConn};
 use super::h2;
 use super::prepare::Origin;
 use super::proxy::Proxy;
@@ -36,6 +36,7 @@ pub fn serve_http1(
     let mut connection = ServerConn::new(reader, writer, proxy.waits);
     connection.reader = connection.reader.behind(ahead);
     let origin = Origin::of(&call);
+    let mut alarm = Alarm::new();
     let (mut drain, mut end) = (proxy.draining.begins(), proxy.draining.ends());
     // Not an `async fn`, which would hold each of its arguments twice.
     async move {
@@ -59,7 +60,7 @@ pub fn serve_http1(
                 leaving: proxy.draining.phase() >= Phase::Leaving,
                 began: Instant::now(),
             };
-            let sides = Sides { body: reader, answer: writer };
+            let sides = Sides { body: reader, answer: writer, alarm: &mut alarm };
             // Written where it stays: it is large, and each request has one.
             let work = Box::write(Box::new_uninit(), serve(&proxy, request, sides));
             let served = match select(Box::into_pin(work), pin!(end.reached())).await {
@@ -147,7 +148,8 @@ fn serve_stream(
             }
         };
         let request = Request { call, origin, head, leaving: false, began };
-        let sides = Sides { body: &mut body, answer: &mut responder };
+        let mut alarm = Alarm::new();
+        let sides = Sides { body: &mut body, answer: &mut responder, alarm: &mut alarm };
         match serve(proxy, request, sides).await {
             Served::KeepAlive => {}
             Served::Close => leave.notify_one(),

@@ -6,8 +6,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::h1::{
-    Asked, Block, BodyEvent, Change, ReadError, Reader, ReplyTo, ResponseHead, Stir, WriteError,
-    Writer,
+    Alarm, Asked, Block, BodyEvent, Change, ReadError, Reader, ReplyTo, ResponseHead, Stir,
+    WriteError, Writer,
 };
 
 /// Gives a body, piece by piece.
@@ -69,11 +69,14 @@ pub(crate) trait AnswerSink: Sink {
 
 /// Gives answers: the way back from an endpoint.
 pub(crate) trait AnswerSource: Source {
-    /// The next head, interim ones first; its last byte has to come until `by`.
+    /// The next head, interim ones first; its last byte has to come until `by`, when `alarm` rings.
+    /// That is the client's: an endpoint's connection serves another client each time, and its own
+    /// would have to be told anew whom to wake.
     fn head(
         &mut self,
         asked: Asked,
         by: Instant,
+        alarm: &mut Alarm,
     ) -> impl Future<Output = Result<ResponseHead, ReadError>> + Send;
 }
 
@@ -104,8 +107,13 @@ impl<R: AsyncRead + Unpin + Send> Source for Reader<R> {
 }
 
 impl<R: AsyncRead + Unpin + Send> AnswerSource for Reader<R> {
-    async fn head(&mut self, asked: Asked, by: Instant) -> Result<ResponseHead, ReadError> {
-        self.read_response_by(asked, by.into()).await
+    async fn head(
+        &mut self,
+        asked: Asked,
+        by: Instant,
+        alarm: &mut Alarm,
+    ) -> Result<ResponseHead, ReadError> {
+        self.read_response_by(asked, by.into(), alarm).await
     }
 }
 

@@ -156,14 +156,19 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// The next head of the answer to `asked`, an interim one perhaps (a 100 that was not asked for is left out).
     pub async fn read_response(&mut self, asked: Asked) -> Result<ResponseHead, ReadError> {
-        self.read_response_by(asked, Instant::now() + self.waits.head).await
+        let mut alarm = std::mem::take(&mut self.alarm);
+        let by = Instant::now() + self.waits.head;
+        let read = self.read_response_by(asked, by, &mut alarm).await;
+        self.alarm = alarm;
+        read
     }
 
     /// The same, with the time until which its last byte has to come.
-    pub async fn read_response_by(
+    pub(crate) async fn read_response_by(
         &mut self,
         asked: Asked,
         by: Instant,
+        alarm: &mut Alarm,
     ) -> Result<ResponseHead, ReadError> {
         self.settle();
         if !self.is_done() {
@@ -171,7 +176,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
         loop {
             let scan = |cx: &mut Context<'_>| poll_scan(&mut self.scanner, &mut self.input, cx);
-            let scanned = self.alarm.until(by, scan).await;
+            let scanned = alarm.until(by, scan).await;
             let scanned = match scanned.ok_or(ReadError::TimedOut)? {
                 Err(ReadError::Truncated | ReadError::Io(_))
                     if self.input.bytes().is_empty() && self.interim == 0 =>

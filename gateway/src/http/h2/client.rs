@@ -88,13 +88,8 @@ impl Session {
         let (response, stream) = send.send_request(request, ended).map_err(|_| NotSent::Gone)?;
         let request = Request(StreamWriter::new(stream, self.waits, ended));
         let active = Arc::clone(&self.active);
-        let answer = Answer {
-            response: Some(response),
-            body: None,
-            waits: self.waits,
-            alarm: Alarm::new(),
-            _active: active,
-        };
+        let answer =
+            Answer { response: Some(response), body: None, waits: self.waits, _active: active };
         Ok((request, answer))
     }
 }
@@ -132,7 +127,6 @@ pub(crate) struct Answer {
     response: Option<ResponseFuture>,
     body: Option<StreamReader>,
     waits: Waits,
-    alarm: Alarm,
     _active: Arc<()>,
 }
 
@@ -158,7 +152,12 @@ impl Source for Answer {
 }
 
 impl AnswerSource for Answer {
-    async fn head(&mut self, asked: Asked, by: Instant) -> Result<ResponseHead, ReadError> {
+    async fn head(
+        &mut self,
+        asked: Asked,
+        by: Instant,
+        alarm: &mut Alarm,
+    ) -> Result<ResponseHead, ReadError> {
         let Some(response) = &mut self.response else { return Err(ReadError::Unread) };
         let next = |cx: &mut Context<'_>| match response.poll_informational(cx) {
             Poll::Ready(Some(interim)) => {
@@ -171,7 +170,7 @@ impl AnswerSource for Answer {
                 })
             }
         };
-        let next = self.alarm.until(by.into(), next).await.ok_or(ReadError::TimedOut)?;
+        let next = alarm.until(by.into(), next).await.ok_or(ReadError::TimedOut)?;
         let (head, body) = next.map_err(head_error)?;
         let ended = body.as_ref().is_none_or(RecvStream::is_end_stream);
         let head = fields::response_head(head, asked, ended)?;
