@@ -1,5 +1,6 @@
 //! The routing table: which rule takes a connection or a request. Immutable; looked up, never locked.
 
+mod header_change;
 mod host_index;
 mod matching;
 mod path_index;
@@ -16,6 +17,7 @@ use imbl::ordmap::DiffItem;
 use crate::model::{BackendKey, HashMap};
 use crate::resources::Revision;
 
+pub use self::header_change::{HeaderChange, HeaderField, NameMarks};
 pub use self::host_index::{HostIndex, covers, intersect};
 pub use self::matching::{
     InvalidPattern, Match, Mismatch, NamedMatch, PATTERN_SIZE_BYTES_MAX, PathMatch, Pattern,
@@ -26,7 +28,7 @@ pub use self::port::{
     ClientAuth, MirroredPort, Owned, Port, PortOwner, PortServes, SniAction, SniTable, StreamRule,
     TlsTermination, Withdrawn,
 };
-pub use self::rule::{Backend, Filter, HeaderChange, Rule, RuleId, Target, Timeouts};
+pub use self::rule::{Backend, Filter, Rule, RuleId, Target, Timeouts};
 pub use self::virtual_hosts::{Hosts, Outcome, Place, Standing, Tried, VirtualHosts};
 
 /// What a match may ask of a request: the same for both versions of HTTP.

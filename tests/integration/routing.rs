@@ -54,7 +54,7 @@ fn rule_of(now: &Snapshot) -> Option<u64> {
     })?;
     let rule = hosts.rules().into_iter().next()?;
     let set = rule.filters.iter().find_map(|filter| match filter {
-        Filter::ResponseHeaders(edit) => edit.set.first(),
+        Filter::ResponseHeaders(edit) => edit.set().first(),
         Filter::RequestHeaders(_) => None,
     })?;
     set.1.to_str().ok()?.parse().ok()

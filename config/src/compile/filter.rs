@@ -7,23 +7,26 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::gateway::httproute as http;
-use crate::table::{Filter, HeaderChange};
+use crate::table::{Filter, HeaderChange, HeaderField};
 use crate::verdict::Rejected;
 
 /// Fields that say how a message is framed or where it goes: an operator who could change them
 /// could make one request look like two.
-const NOT_TO_BE_CHANGED: [&str; 10] = [
+const NOT_TO_BE_CHANGED: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
     "host",
+    "http2-settings",
     "keep-alive",
-    "proxy-connection",
+    "proxy",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
 ];
+/// What the names of others begin with that end at this hop: nobody would see the change.
+const OF_PROXIES: &str = "proxy-";
 
 /// Reads the filters of a rule or of a backend, which are of different types but look the same.
 pub(super) fn read<F: Serialize>(filters: Option<&Vec<F>>) -> Result<Arc<[Filter]>, Rejected> {
@@ -67,9 +70,6 @@ struct Modifier {
     remove: Vec<String>,
 }
 
-/// A field as a change holds it.
-type Changed = (HeaderName, HeaderValue);
-
 #[derive(serde::Deserialize)]
 struct Field {
     name: String,
@@ -80,16 +80,13 @@ fn change<M: Serialize>(modifier: Option<M>) -> Result<Arc<HeaderChange>, Reject
     let value = serde_json::to_value(modifier).unwrap_or(Value::Null);
     let read: Result<Modifier, _> = serde_json::from_value(value);
     let modifier = read.map_err(|_| unsupported("a header filter says nothing".to_owned()))?;
-    Ok(Arc::new(HeaderChange {
-        set: fields(&modifier.set)?,
-        add: fields(&modifier.add)?,
-        remove: modifier.remove.iter().map(|one| name(one)).collect::<Result<_, _>>()?,
-    }))
+    let remove = modifier.remove.iter().map(|one| name(one)).collect::<Result<_, _>>()?;
+    Ok(Arc::new(HeaderChange::new(fields(&modifier.set)?, fields(&modifier.add)?, remove)))
 }
 
 /// Of several entries of one name the first counts (Gateway API).
-fn fields(fields: &[Field]) -> Result<Vec<Changed>, Rejected> {
-    let mut read: Vec<Changed> = Vec::with_capacity(fields.len());
+fn fields(fields: &[Field]) -> Result<Vec<HeaderField>, Rejected> {
+    let mut read: Vec<HeaderField> = Vec::with_capacity(fields.len());
     for field in fields {
         let name = name(&field.name)?;
         // RFC 9110 section 5.5.
@@ -108,7 +105,7 @@ fn fields(fields: &[Field]) -> Result<Vec<Changed>, Rejected> {
 
 fn name(text: &str) -> Result<HeaderName, Rejected> {
     let lower = text.to_ascii_lowercase();
-    if NOT_TO_BE_CHANGED.contains(&lower.as_str()) {
+    if NOT_TO_BE_CHANGED.contains(&lower.as_str()) || lower.starts_with(OF_PROXIES) {
         return Err(unsupported(format!("header `{text}` may not be changed")));
     }
     let read = HeaderName::from_bytes(lower.as_bytes());

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
-
+use super::HeaderChange;
 use crate::model::{BackendKey, ObjectRef};
 
 /// Which rule of which route, for logs, metrics and `explain`.
@@ -78,16 +77,4 @@ pub enum Filter {
     RequestHeaders(Arc<HeaderChange>),
     /// `ResponseHeaderModifier`.
     ResponseHeaders(Arc<HeaderChange>),
-}
-
-/// Set, add and remove fields. Whatever stands here can be written as it is: that was seen when it
-/// was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderChange {
-    /// Replaces what is there.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Adds to what is there.
-    pub add: Vec<(HeaderName, HeaderValue)>,
-    /// Takes away.
-    pub remove: Vec<HeaderName>,
 }

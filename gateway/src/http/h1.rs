@@ -14,8 +14,7 @@
 //! let mut server = ServerConn::over(down, Waits::default());
 //! let mut client = ClientConn::over(up, Waits::default());
 //! let Some(request) = server.read_head().await? else { return Ok(()) };
-//! let accept = (http::header::ACCEPT, http::HeaderValue::from_static("text/html"));
-//! client.start(&request, None, &[Change::Set(&accept.0, &accept.1)])?;
+//! client.start(&request, None, &[Change::Remove("accept-encoding")])?;
 //! copy_body(&mut server.reader, &mut client.writer).await?; // or both directions at once: they are separate fields
 //! let mut response = client.read_head().await?;
 //! while response.is_interim() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use config::table::{Filter, HeaderChange, PortServes};
+use config::table::{Filter, PortServes};
 
 use super::h1::{Change, Kind, OwnField, OwnLines, RequestHead};
 use crate::connection::HttpConnection;
@@ -106,7 +106,7 @@ impl<'a> Prepared<'a> {
     pub(crate) fn filter(&mut self, filters: &'a [Filter]) {
         for filter in filters {
             if let Filter::RequestHeaders(change) = filter {
-                push(change, &mut self.changes);
+                self.changes.push(Change::Filter(change));
             }
         }
     }
@@ -122,17 +122,10 @@ pub(crate) fn response_changes<'a>(rule: &'a [Filter], backend: &'a [Filter]) ->
     let mut changes = Vec::new();
     for filter in rule.iter().chain(backend) {
         if let Filter::ResponseHeaders(change) = filter {
-            push(change, &mut changes);
+            changes.push(Change::Filter(change));
         }
     }
     changes
-}
-
-#[inline(never)]
-fn push<'a>(change: &'a HeaderChange, changes: &mut Vec<Change<'a>>) {
-    changes.extend(change.set.iter().map(|(name, value)| Change::Set(name, value)));
-    changes.extend(change.add.iter().map(|(name, value)| Change::Add(name, value)));
-    changes.extend(change.remove.iter().map(|name| Change::Remove(name.as_str())));
 }
 
 /// The body of an answer of our own.

@@ -109,7 +109,7 @@ fn a_rule_that_cannot_be_served_leaves_its_siblings_alone() {
 }
 
 #[test]
-fn header_filters_change_no_framing() {
+fn header_filters_change_nothing_of_framing_and_connection() {
     let filter = |name: &str, wanted| {
         let spec = format!(
             "rules: [{{filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: {name}, value: x}}]}}}}]}}]"
@@ -118,7 +118,9 @@ fn header_filters_change_no_framing() {
     };
     filter("x-color", "true/Accepted");
     filter("Content-Length", "false/UnsupportedValue");
-    filter("transfer-encoding", "false/UnsupportedValue");
+    for name in ["transfer-encoding", "Host", "http2-settings", "Proxy-Authenticate", "proxy"] {
+        filter(name, "false/UnsupportedValue");
+    }
     filter("'a b'", "false/UnsupportedValue");
 }
 

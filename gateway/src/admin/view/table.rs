@@ -188,8 +188,8 @@ fn filter(filter: &Filter) -> Vec<String> {
         Filter::RequestHeaders(change) => ("request", change),
         Filter::ResponseHeaders(change) => ("response", change),
     };
-    let set = change.set.iter().map(|(name, _)| format!("sets {of} header `{name}`"));
-    let add = change.add.iter().map(|(name, _)| format!("adds {of} header `{name}`"));
-    let remove = change.remove.iter().map(|name| format!("removes {of} header `{name}`"));
+    let set = change.set().iter().map(|(name, _)| format!("sets {of} header `{name}`"));
+    let add = change.add().iter().map(|(name, _)| format!("adds {of} header `{name}`"));
+    let remove = change.remove().iter().map(|name| format!("removes {of} header `{name}`"));
     set.chain(add).chain(remove).collect()
 }

@@ -1,5 +1,5 @@
 //! Writes a head for the other side: the lines as they came, without those that end here, with those that change.
-use http::header::{HOST, HeaderName, HeaderValue};
+use config::table::{HeaderChange, NameMarks};
 
 use super::body::Encoder;
 use super::grammar;
@@ -11,18 +11,16 @@ mod own;
 
 pub use own::{OwnField, OwnLines};
 
-/// One wish of a filter or of the gateway itself. Fields of framing and connection are not in its reach.
-/// It can be written without changing what the message means to a parser: names and values are of types
-/// that hold nothing else.
+/// One wish of a filter or of the gateway itself. Fields of framing and connection are not in its reach:
+/// a filter that names one is refused, and no line of them is taken away. It can be written without
+/// changing what the message means to a parser: names and values are of types that hold nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// One line more.
-    Add(&'a HeaderName, &'a HeaderValue),
+    /// What a filter says.
+    Filter(&'a HeaderChange),
     /// No line of this name.
     Remove(&'a str),
-    /// This line instead of all of this name.
-    Set(&'a HeaderName, &'a HeaderValue),
-    /// The same, of the gateway's own making: known to be fit, and none of framing or connection.
+    /// This line of the gateway's own instead of all of its name.
     Own(&'static OwnField, &'a [u8]),
     /// Several lines of this kind, written ahead.
     OwnLines(&'a OwnLines),
@@ -32,19 +30,20 @@ impl Change<'_> {
     /// Whether lines of this name go.
     fn drops(&self, name: &[u8]) -> bool {
         match self {
-            Self::Add(..) => false,
+            Self::Filter(change) => {
+                change.dropped().any(|dropped| grammar::same(dropped.as_str().as_bytes(), name))
+            }
             Self::Remove(removed) => grammar::same(removed.as_bytes(), name),
-            Self::Set(set, _) => grammar::same(set.as_str().as_bytes(), name),
             Self::Own(field, _) => field.is_named(name),
             Self::OwnLines(lines) => lines.fields().any(|(field, _)| field.is_named(name)),
         }
     }
 
-    /// The mark of the name, or the marks.
-    fn marks(&self) -> u64 {
+    /// The marks of its names.
+    fn marks(&self) -> NameMarks {
         match self {
-            Self::Add(name, _) | Self::Set(name, _) => mark(name.as_str().as_bytes()),
-            Self::Remove(name) => mark(name.as_bytes()),
+            Self::Filter(change) => change.marks(),
+            Self::Remove(name) => NameMarks::of(name.as_bytes()),
             Self::Own(field, _) => field.mark(),
             Self::OwnLines(lines) => lines.marks(),
         }
@@ -82,15 +81,11 @@ pub fn write_request(
     out.push(b' ');
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let host = changes.host()?;
-    if let Some(host) = host {
-        line(b"host", host, out);
-    }
     let old_expect = head.block.seen.has(Kind::Expect) && !head.expects_continue();
     let lines = Lines {
         block: &head.block,
         nominates: head.nominates,
-        left_out: Seen::HOPS.with(Kind::Host, host.is_some()).with(Kind::Expect, old_expect),
+        left_out: Seen::HOPS.with(Kind::Expect, old_expect),
         ours: Seen::LENGTH.with(Kind::Host, true),
     };
     lines.copy(&changes, out);
@@ -195,55 +190,38 @@ fn status_line(head: &ResponseHead, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The last host that a filter has set.
-pub(crate) fn host<'a>(changes: &[Change<'a>]) -> Option<&'a HeaderValue> {
-    changes.iter().rev().find_map(|change| match change {
-        Change::Set(name, value) if **name == HOST => Some(*value),
-        _ => None,
-    })
-}
-
 /// Changes, and what tells most lines from those that they drop.
 struct Changes<'a> {
     all: &'a [Change<'a>],
     /// Where those begin that may replace what the gateway itself writes.
     filters: usize,
     /// The marks of all names.
-    marks: u64,
+    marks: NameMarks,
     /// The same of those that are not our own.
-    of_filters: u64,
+    of_filters: NameMarks,
 }
 
 impl<'a> Changes<'a> {
     #[inline(never)]
     fn of(all: &'a [Change<'a>]) -> Self {
-        let (mut filters, mut own, mut of_filters) = (0, 0, 0);
+        let (mut filters, none) = (0, NameMarks::default());
+        let (mut own, mut of_filters) = (none, none);
         for (at, change) in all.iter().enumerate() {
             if change.is_own() {
                 filters = at + 1;
-                own |= change.marks();
+                own = own.with(change.marks());
             } else {
-                of_filters |= change.marks();
+                of_filters = of_filters.with(change.marks());
             }
         }
-        Self { all, filters, marks: own | of_filters, of_filters }
-    }
-
-    /// The last `Set` of `host`, checked like a client's.
-    fn host(&self) -> Result<Option<&'a [u8]>, Malformed> {
-        if self.of_filters & mark(b"host") == 0 {
-            return Ok(None);
-        }
-        let host = host(self.all).map(HeaderValue::as_bytes);
-        if let Some(host) = host {
-            super::rules::check_host(host)?;
-        }
-        Ok(host)
+        Self { all, filters, marks: own.with(of_filters), of_filters }
     }
 
     /// Whether lines of this name are taken away.
     fn drop(&self, name: &[u8]) -> bool {
-        self.marks & mark(name) != 0 && self.all.iter().any(|change| change.drops(name))
+        let mark = NameMarks::of(name);
+        let mut all = self.all.iter();
+        self.marks.meet(mark) && all.any(|change| change.marks().meet(mark) && change.drops(name))
     }
 
     #[inline(never)]
@@ -251,50 +229,42 @@ impl<'a> Changes<'a> {
         for (at, change) in self.all.iter().enumerate() {
             match change {
                 Change::Own(field, value) => self.own_line(field, value, out),
-                Change::OwnLines(lines) if self.of_filters & lines.marks() == 0 => {
+                Change::OwnLines(lines) if !self.of_filters.meet(lines.marks()) => {
                     out.extend_from_slice(lines.text());
                 }
                 Change::OwnLines(lines) => {
                     lines.fields().for_each(|(field, value)| self.own_line(field, value, out));
                 }
-                Change::Add(name, value) | Change::Set(name, value) => {
-                    let text = name.as_str().as_bytes();
-                    let replaced = self.is_replaced((text, mark(text)), at + 1);
-                    if !(replaced || is_void(text) || **name == HOST) {
-                        line(text, grammar::trim(value.as_bytes()), out);
-                    }
-                }
+                Change::Filter(change) => self.added_lines(change, at + 1, out),
                 Change::Remove(_) => {}
+            }
+        }
+    }
+
+    /// Appends the lines that a filter adds, but for those that one from there on drops.
+    fn added_lines(&self, change: &HeaderChange, from: usize, out: &mut Vec<u8>) {
+        let later = self.all.get(from..).unwrap_or_default();
+        if !later.iter().any(|next| next.marks().meet(change.marks())) {
+            return out.extend_from_slice(change.lines());
+        }
+        for (name, value) in change.added() {
+            let name = name.as_str().as_bytes();
+            if !later.iter().any(|next| next.drops(name)) {
+                line(name, value.as_bytes(), out);
             }
         }
     }
 
     /// Appends a line of our own, unless a filter replaces it. No two of ours have the same name.
     fn own_line(&self, field: &OwnField, value: &[u8], out: &mut Vec<u8>) {
-        if !self.is_replaced((field.text(), field.mark()), self.filters) {
+        if !(self.of_filters.meet(field.mark()) && self.filters_drop(field.text())) {
             field.write(value, out);
         }
     }
 
-    /// Whether one of the changes from there on drops such a line.
-    fn is_replaced(&self, (name, mark): (&[u8], u64), from: usize) -> bool {
-        let later = self.all.get(from..).unwrap_or_default();
-        self.of_filters & mark != 0 && later.iter().any(|next| next.drops(name))
-    }
-}
-
-/// Framing and connection are the codec's own.
-fn is_void(name: &[u8]) -> bool {
-    let kind = Kind::of(name);
-    kind.is_hop() || kind == Kind::ContentLength
-}
-
-/// A bit for the length of a name and the letter that it ends with, in any case: many names of
-/// changes begin with the same letter.
-const fn mark(name: &[u8]) -> u64 {
-    match name.last() {
-        Some(last) => 1 << ((name.len() * 33 + (*last & 31) as usize) % 64),
-        None => 0,
+    fn filters_drop(&self, name: &[u8]) -> bool {
+        let filters = self.all.get(self.filters..).unwrap_or_default();
+        filters.iter().any(|filter| filter.drops(name))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Heads and trailers to and from the header map of the `h2` crate.
 
+use config::table::HeaderChange;
 use http::header::{EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::http::h1::{
-    Asked, Block, Change, Malformed, OwnField, RequestBuilder, RequestHead, ResponseHead, edit,
-    trim,
+    Asked, Block, Change, Malformed, OwnField, RequestBuilder, RequestHead, ResponseHead, trim,
 };
 
 /// Fields for which a map has room at once: those of a browser and our own.
@@ -72,9 +72,7 @@ pub(crate) fn request(
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     uri.scheme = Some(http::uri::Scheme::HTTP);
-    if let Some(host) = edit::host(changes) {
-        uri.authority = Some(host.as_bytes().try_into().map_err(|_| Malformed::Host)?);
-    } else if uri.authority.is_none() {
+    if uri.authority.is_none() {
         uri.authority = Some(head.host().parse().map_err(|_| Malformed::Host)?);
     }
     let mut request = Request::new(());
@@ -135,9 +133,8 @@ fn lines<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Heade
 fn change(changes: &[Change<'_>], headers: &mut HeaderMap) -> Result<(), Malformed> {
     for change in changes {
         match change {
-            Change::Add(name, value) => append(headers, (*name).clone(), (*value).clone())?,
+            Change::Filter(change) => filter(change, headers)?,
             Change::Remove(name) => drop(headers.remove(*name)),
-            Change::Set(name, value) => set(headers, (*name).clone(), (*value).clone())?,
             Change::Own(field, value) => own(field, value, headers)?,
             Change::OwnLines(lines) => {
                 lines.fields().try_for_each(|(field, value)| own(field, value, headers))?;
@@ -145,6 +142,13 @@ fn change(changes: &[Change<'_>], headers: &mut HeaderMap) -> Result<(), Malform
         }
     }
     Ok(())
+}
+
+fn filter(change: &HeaderChange, headers: &mut HeaderMap) -> Result<(), Malformed> {
+    for name in change.dropped() {
+        headers.remove(name);
+    }
+    change.added().try_for_each(|(name, value)| append(headers, name.clone(), value.clone()))
 }
 
 fn own(field: &OwnField, value: &[u8], headers: &mut HeaderMap) -> Result<(), Malformed> {

@@ -1,9 +1,9 @@
 //! What the gateway itself writes into a head: fields, and lines of them that are written ahead.
+use config::table::NameMarks;
 use http::HeaderName;
 
 use super::super::grammar;
 use super::super::scan::{Kind, Span};
-use super::mark;
 
 /// A field that the gateway sets itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct OwnField {
     lead: &'static str,
     /// The same as HTTP/2 takes it.
     name: HeaderName,
-    /// What [`mark`] makes of it.
-    mark: u64,
+    /// The mark of its name.
+    mark: NameMarks,
 }
 
 /// Lines of the gateway's own that are the same for all requests of a connection: written once, and
@@ -25,7 +25,7 @@ pub struct OwnLines {
     text: Vec<u8>,
     fields: Vec<(&'static OwnField, Span)>,
     /// The marks of their names.
-    marks: u64,
+    marks: NameMarks,
 }
 
 impl OwnField {
@@ -36,7 +36,7 @@ impl OwnField {
     pub const fn new(lead: &'static str) -> Self {
         let (name, behind) = lead.split_at(lead.len() - 2);
         assert!(matches!(behind.as_bytes(), b": "), "a name, a colon and a space");
-        let mark = mark(name.as_bytes());
+        let mark = NameMarks::of(name.as_bytes());
         Self { text: name, lead, name: HeaderName::from_static(name), mark }
     }
 
@@ -55,7 +55,7 @@ impl OwnField {
     }
 
     /// The mark of its name.
-    pub(super) const fn mark(&self) -> u64 {
+    pub(super) const fn mark(&self) -> NameMarks {
         self.mark
     }
 
@@ -81,7 +81,7 @@ impl OwnLines {
             field.write(value, &mut own.text);
             let end = own.text.len() - 2;
             own.fields.push((field, Span::new(end - value.len(), end)));
-            own.marks |= field.mark;
+            own.marks = own.marks.with(field.mark);
         }
         own
     }
@@ -92,7 +92,7 @@ impl OwnLines {
     }
 
     /// The marks of their names.
-    pub(super) const fn marks(&self) -> u64 {
+    pub(super) const fn marks(&self) -> NameMarks {
         self.marks
     }
 
