@@ -72,18 +72,21 @@ pub fn write_request(
     out: &mut Vec<u8>,
 ) -> Result<Encoder, Malformed> {
     let changes = Changes::of(changes);
-    let (method, own_target) = head.asked_for();
-    let target = match target {
-        Some(target) => origin_form(method, target.as_bytes())?,
-        None => own_target,
-    };
-    out.extend_from_slice(method);
-    out.push(b' ');
-    out.extend_from_slice(target);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let as_it_came = target.is_none() && head.version() == Version::Http11;
+    if !as_it_came {
+        let (method, own_target) = head.asked_for();
+        let target = match target {
+            Some(target) => origin_form(method, target.as_bytes())?,
+            None => own_target,
+        };
+        for part in [method, b" ", target, b" HTTP/1.1\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
     let old_expect = head.block.seen.has(Kind::Expect) && !head.expects_continue();
     let lines = Lines {
         block: &head.block,
+        with_first: as_it_came,
         nominates: head.nominates,
         left_out: Seen::HOPS.with(Kind::Expect, old_expect),
         ours: Seen::LENGTH.with(Kind::Host, true),
@@ -131,10 +134,14 @@ pub fn write_response(
     out: &mut Vec<u8>,
 ) -> Encoder {
     let changes = Changes::of(changes);
-    status_line(head, out);
+    let as_it_came = head.has_usual_line();
+    if !as_it_came {
+        status_line(head, out);
+    }
     let no_length = head.status() == 204 || head.status() < 200;
     let lines = Lines {
         block: &head.block,
+        with_first: as_it_came,
         nominates: head.nominates,
         left_out: Seen::HOPS.with(Kind::ContentLength, no_length),
         ours: Seen::LENGTH,
@@ -271,6 +278,8 @@ impl<'a> Changes<'a> {
 /// The lines of a head, and which of them go on.
 struct Lines<'a> {
     block: &'a Block,
+    /// Whether the first line goes on as it came.
+    with_first: bool,
     /// Whether `Connection` names any of them.
     nominates: bool,
     /// The kinds of those that do not.
@@ -284,8 +293,8 @@ impl Lines<'_> {
     #[inline(never)]
     fn copy(&self, changes: &Changes<'_>, out: &mut Vec<u8>) {
         let Block { bytes, fields, .. } = self.block;
-        let mut from = fields.first().map_or(0, |field| field.name.start);
-        let mut to = from;
+        let mut to = self.block.fields_begin();
+        let mut from = if self.with_first { 0 } else { to };
         for field in fields {
             if self.leaves_out(field, changes) {
                 out.extend_from_slice(Span { start: from, end: to }.of(bytes));

@@ -36,6 +36,12 @@ pub struct Block {
 }
 
 impl Block {
+    /// Where the fields of a head begin: behind its first line.
+    pub(crate) fn fields_begin(&self) -> u32 {
+        let behind = Span::new(0, self.bytes.len().saturating_sub(b"\r\n".len()));
+        self.fields.first().map_or(behind.end, |field| field.name.start)
+    }
+
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
@@ -325,6 +331,9 @@ impl ReplyTo {
     }
 }
 
+/// Bytes of `HTTP/1.1 200 `: where the words begin, unless the last space is missing.
+const STATUS_LINE_LEAD: u32 = 13;
+
 /// An answer that keeps every rule.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
@@ -371,6 +380,11 @@ impl ResponseHead {
     /// Whether the final answer is still to come.
     pub const fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
+    }
+
+    /// Whether the first line is as we would write it.
+    pub(crate) const fn has_usual_line(&self) -> bool {
+        matches!(self.version, Version::Http11) && self.reason.start == STATUS_LINE_LEAD
     }
 
     /// The words behind the status, as sent.

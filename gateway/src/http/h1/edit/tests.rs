@@ -136,6 +136,29 @@ fn a_target_is_replaced_in_its_place() {
 }
 
 #[test]
+fn the_first_line_leaves_in_the_usual_form() {
+    let to = ReplyTo { version: Version::Http11, head: true, keep_alive: true };
+    for (came, leaves) in [
+        ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK"),
+        ("HTTP/1.0 404 Not Found", "HTTP/1.1 404 Not Found"),
+        ("HTTP/1.1 200 ", "HTTP/1.1 200 "),
+        ("HTTP/1.1 200", "HTTP/1.1 200 "),
+    ] {
+        for fields in ["", "x-a: 1\r\n"] {
+            let mut out = Vec::new();
+            let head = response(format!("{came}\r\n{fields}\r\n").as_bytes());
+            write_response(&head, to, &[], &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{leaves}\r\n{fields}\r\n"));
+        }
+    }
+    for came in ["GET /a?b HTTP/1.1", "GET /a?b HTTP/1.0", "GET http://h/a?b HTTP/1.1"] {
+        let head = request(format!("{came}\r\nhost: h\r\n\r\n").as_bytes()).unwrap();
+        let leaves = "GET /a?b HTTP/1.1\r\nhost: h\r\n\r\n";
+        assert_eq!(forwarded(&head, &[]).unwrap(), leaves, "{came}");
+    }
+}
+
+#[test]
 fn an_answer_that_does_not_keep_the_connection_says_so() {
     let head = response(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let to = ReplyTo { version: Version::Http11, head: false, keep_alive: true }.closing();
