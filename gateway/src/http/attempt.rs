@@ -30,7 +30,7 @@ use crate::wire::{Wire, WireReader, WireWriter};
 use crate::worker::Http1;
 
 /// What stays the same from one try of a request to the next, and what they leave behind.
-pub(crate) struct Attempt<'a> {
+pub(crate) struct Attempt<'a, 'c> {
     /// What the request sees.
     pub(crate) snapshot: &'a Snapshot,
     /// Whose endpoints.
@@ -40,7 +40,7 @@ pub(crate) struct Attempt<'a> {
     /// Whether the endpoint is spoken to over HTTP/2.
     pub(crate) http2: bool,
     /// What filters change of the answer.
-    pub(crate) response: Vec<Change<'a>>,
+    pub(crate) response: &'c [Change<'a>],
     /// From the request to the head of the answer.
     pub(crate) answer_wait: Duration,
     /// Endpoints that failed this request.
@@ -72,7 +72,7 @@ pub(crate) struct Switched(Http1);
 /// Chooses an endpoint, connects or takes a connection that is there, and forwards.
 pub(crate) async fn run<'a, B, A>(
     proxy: &Proxy,
-    attempt: &mut Attempt<'a>,
+    attempt: &mut Attempt<'a, '_>,
     request: Request<'_>,
     sides: &mut Sides<'_, B, A>,
     (prepared, record, progress): (&Prepared<'_>, &mut Record<'a>, &Progress),
@@ -90,7 +90,7 @@ where
     let exchange = Exchange {
         asked: request.head.asked(),
         reply: reply(request),
-        changes: &attempt.response,
+        changes: attempt.response,
         began: now,
         answer_wait: attempt.answer_wait,
         early_answer_closes: request.call.version == Version::Http1,
@@ -116,7 +116,7 @@ where
 struct Over<'a> {
     proxy: &'a Proxy,
     request: Request<'a>,
-    attempt: &'a Attempt<'a>,
+    attempt: &'a Attempt<'a, 'a>,
     chosen: &'a Chosen<'a>,
     now: Instant,
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use config::table::{Filter, PortServes};
+use smallvec::SmallVec;
 
 use super::h1::{Change, Kind, OwnField, OwnLines, RequestHead};
 use crate::connection::HttpConnection;
@@ -16,8 +17,10 @@ static FORWARDED_FOR: OwnField = OwnField::new("x-forwarded-for: ");
 static FORWARDED_PROTO: OwnField = OwnField::new("x-forwarded-proto: ");
 static FORWARDED_HOST: OwnField = OwnField::new("x-forwarded-host: ");
 static FORWARDED_PORT: OwnField = OwnField::new("x-forwarded-port: ");
-/// Changes for which room is made at once: our own four at an ingress, and some of a filter.
+/// Changes of a request for which nothing is allocated: our own four at an ingress, and some filters.
 const USUAL_CHANGES: usize = 8;
+/// The same of an answer: a filter of the rule and one of the backend.
+const USUAL_ANSWER_CHANGES: usize = 2;
 
 /// Who sends the requests of a connection, as far as the next hop is told.
 #[derive(Clone, Debug)]
@@ -82,16 +85,21 @@ pub(crate) struct Prepared<'a> {
     /// Its names.
     pub(crate) ids: &'a Ids,
     /// Our own fields first, so that a filter has the last word on all others.
-    changes: Vec<Change<'a>>,
+    changes: SmallVec<[Change<'a>; USUAL_CHANGES]>,
 }
+
+/// What changes of its answer.
+pub(crate) type AnswerChanges<'a> = SmallVec<[Change<'a>; USUAL_ANSWER_CHANGES]>;
 
 impl<'a> Prepared<'a> {
     /// Gathers our own changes.
     pub(crate) fn new(head: &'a RequestHead, origin: &'a Origin, ids: &'a Ids) -> Self {
-        let mut changes = Vec::with_capacity(USUAL_CHANGES);
+        let mut changes = SmallVec::new();
         if let Origin::Outside(_) = origin {
             // At an ingress only the gateway's own word counts.
-            changes.extend(head.of_kind(Kind::Origin).map(|(name, _)| Change::Remove(name)));
+            for (name, _) in head.of_kind(Kind::Origin) {
+                changes.push(Change::Remove(name));
+            }
         }
         changes.push(Change::Own(&REQUEST_ID, ids.id.as_bytes()));
         changes.push(Change::Own(&TRACEPARENT, &ids.traceparent));
@@ -118,8 +126,8 @@ impl<'a> Prepared<'a> {
 }
 
 /// The response filters of a rule and its backend, in order.
-pub(crate) fn response_changes<'a>(rule: &'a [Filter], backend: &'a [Filter]) -> Vec<Change<'a>> {
-    let mut changes = Vec::new();
+pub(crate) fn response_changes<'a>(rule: &'a [Filter], backend: &'a [Filter]) -> AnswerChanges<'a> {
+    let mut changes = AnswerChanges::new();
     for filter in rule.iter().chain(backend) {
         if let Filter::ResponseHeaders(change) = filter {
             changes.push(Change::Filter(change));

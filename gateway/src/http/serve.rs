@@ -118,12 +118,13 @@ where
     let (filters, key) = found.backend(chance::next())?;
     prepared.filter(filters);
     let set = snapshot.endpoints.sets.get(key).ok_or(Failure::NoEndpoint)?;
+    let response = super::prepare::response_changes(found.filters(), filters);
     let mut attempt = Attempt {
         snapshot,
         key,
         set,
         http2: wants_http2(&set.protocol, request),
-        response: super::prepare::response_changes(found.filters(), filters),
+        response: &response,
         answer_wait: limit(found.timeouts().backend_request).unwrap_or(ANSWER_WAIT),
         tried: Vec::new(),
     };
