@@ -1,10 +1,11 @@
 //! Names of objects.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 /// A namespaced name; the namespace of a cluster-scoped object is empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     /// The namespace, empty for cluster-scoped objects.
     pub namespace: Arc<str>,
@@ -16,6 +17,22 @@ impl Name {
     /// The name `namespace/name`.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl Ord for Name {
+    /// Most names that are compared lie in one namespace, and share the text of its name.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let same = Arc::ptr_eq(&self.namespace, &other.namespace);
+        let by_namespace =
+            if same { Ordering::Equal } else { self.namespace.cmp(&other.namespace) };
+        by_namespace.then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -123,7 +123,7 @@ pub(crate) fn find(path: &Path, object: &ObjectRef) -> io::Result<Option<Dynamic
         }
         let Place { role, path } = &*key;
         let mut file = file::File::default();
-        file.take(path, text, *role);
+        file.take(path, text, *role, &mut Arc::default());
         if let Some(entry) = file.entries.remove(object) {
             return Ok(entry.said.object(object, *role));
         }

@@ -26,8 +26,6 @@ const OUR_GROUPS: [&str; 3] = ["gateway.networking.k8s.io", "multicluster.x-k8s.
 #[derive(Debug, Default)]
 pub(super) struct File {
     parts: Vec<Kept>,
-    /// The namespace of the object that was read last.
-    namespace: Arc<str>,
     /// Its objects, in their last good state.
     pub(super) entries: BTreeMap<ObjectRef, Entry>,
     /// What is wrong with it now.
@@ -97,18 +95,20 @@ impl Said {
 }
 
 impl File {
-    /// Takes the text that the file has now. Gives its objects of before, if it was read anew.
+    /// Takes the text that the file has now. Gives its objects of before, if it was read anew. Most
+    /// objects are in the `namespace` of the one that was read last, and share its name.
     pub(super) fn take(
         &mut self,
         path: &Path,
         text: Text,
         role: Role,
+        namespace: &mut Arc<str>,
     ) -> Option<BTreeMap<ObjectRef, Entry>> {
         match text {
             Text::Read(text) if self.is(&text) && self.problems.iter().all(|old| old.line > 0) => {
                 None
             }
-            Text::Read(text) => self.read(path, &text, role),
+            Text::Read(text) => self.read(path, &text, role, namespace),
             Text::Failed(message) => {
                 self.problems = vec![whole(path, message)];
                 None
@@ -139,7 +139,13 @@ impl File {
     }
 
     /// Gives the objects of before, if others may have taken their place.
-    fn read(&mut self, path: &Path, text: &str, role: Role) -> Option<BTreeMap<ObjectRef, Entry>> {
+    fn read(
+        &mut self,
+        path: &Path,
+        text: &str,
+        role: Role,
+        namespace: &mut Arc<str>,
+    ) -> Option<BTreeMap<ObjectRef, Entry>> {
         let kept = |(before, text): Part<'_>| Kept { before, text: Stored::new(text, role) };
         self.parts = parts(text).into_iter().map(kept).collect();
         self.problems.clear();
@@ -151,7 +157,8 @@ impl File {
         let before = mem::take(&mut self.entries);
         let parts = mem::take(&mut self.parts);
         let read = parts.iter().try_fold(false, |unnamed, part| {
-            self.read_part((path, role), part, &before).map(|another| unnamed || another)
+            let read = self.read_part((path, role), part, &before, namespace);
+            read.map(|another| unnamed || another)
         });
         self.parts = parts;
         match read {
@@ -177,6 +184,7 @@ impl File {
         (path, role): (&Path, Role),
         part: &Kept,
         before: &BTreeMap<ObjectRef, Entry>,
+        namespace: &mut Arc<str>,
     ) -> Result<bool, Wrong> {
         let mut unnamed = false;
         let text = part.text.text();
@@ -184,7 +192,7 @@ impl File {
             match read_document(&node, role) {
                 Ok(None) => {}
                 Ok(Some((mut object, read))) => {
-                    self.share_namespace(&mut object);
+                    share(&mut object.name.namespace, namespace);
                     let said = Said { text: part.text.clone(), read: Some(read.into()) };
                     self.keep((path, &node), object, said, before);
                 }
@@ -196,16 +204,6 @@ impl File {
             }
         }
         Ok(unnamed)
-    }
-
-    /// Most objects of a file are in one namespace: they share its name.
-    fn share_namespace(&mut self, object: &mut ObjectRef) {
-        let namespace = &mut object.name.namespace;
-        if *namespace == self.namespace {
-            *namespace = Arc::clone(&self.namespace);
-        } else {
-            self.namespace = Arc::clone(namespace);
-        }
     }
 
     /// Keeps an object, and of a broken one the state that it had before.
@@ -244,6 +242,15 @@ impl File {
 fn documents(part: Part<'_>, role: Role) -> Result<Vec<Node<'_>>, Wrong> {
     let made = if role == Role::Written { None } else { Node::made(part) };
     made.map_or_else(|| Node::documents(part), |node| Ok(vec![node]))
+}
+
+/// Lets a text that is the same as the last one share its memory.
+fn share(text: &mut Arc<str>, last: &mut Arc<str>) {
+    if text == last {
+        *text = Arc::clone(last);
+    } else {
+        *last = Arc::clone(text);
+    }
 }
 
 /// Reads one document; nothing where it is none of ours.

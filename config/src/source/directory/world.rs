@@ -27,6 +27,8 @@ pub(super) struct World {
     files: BTreeMap<FileKey, File>,
     /// The files with which something is wrong.
     wrong: BTreeSet<FileKey>,
+    /// The namespace of the object that was read last.
+    namespace: Arc<str>,
     subjects: BTreeMap<ObjectRef, Subject>,
     /// The objects of which a file says something else than when they were taken in, each once.
     unsettled: Vec<ObjectRef>,
@@ -89,6 +91,7 @@ impl World {
         Self {
             files: BTreeMap::new(),
             wrong: BTreeSet::new(),
+            namespace: Arc::default(),
             subjects: BTreeMap::new(),
             unsettled: Vec::new(),
             inhabitants: BTreeMap::new(),
@@ -110,7 +113,7 @@ impl World {
         for (key, text) in texts {
             let is_gone = text == Text::Gone;
             let file = self.files.entry(Arc::clone(&key)).or_default();
-            let before = file.take(&key.path, text, key.role);
+            let before = file.take(&key.path, text, key.role, &mut self.namespace);
             if file.problems.is_empty() {
                 self.wrong.remove(&key);
             } else {
