@@ -430,12 +430,13 @@ pub(crate) fn uid(object: &ObjectRef) -> String {
     let text = [object.kind.label()].into_iter().chain(path).chain([&**name]);
     let bytes = text.flat_map(str::bytes);
     let hash = bytes.fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
-    let [first, second, third, fourth] = [96, 80, 64, 48].map(|bits| hash >> bits);
-    let (mask, last) = (0xffff, hash & 0xffff_ffff_ffff);
-    format!(
-        "{first:08x}-{:04x}-{:04x}-{:04x}-{last:012x}",
-        second & mask,
-        third & mask,
-        fourth & mask
-    )
+    let mut uid = String::with_capacity(36);
+    for (at, byte) in hash.to_be_bytes().into_iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            uid.push('-');
+        }
+        let halves = [byte >> 4, byte & 0xf];
+        uid.extend(halves.into_iter().filter_map(|half| char::from_digit(half.into(), 16)));
+    }
+    uid
 }
