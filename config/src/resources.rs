@@ -253,9 +253,8 @@ impl<T> Objects<T> {
         T: Stated,
     {
         self.broken.remove(&name);
-        let differs = self.valid.get(&name).is_none_or(|known| !known.asks_like(&object));
-        self.valid.insert(name, object);
-        differs
+        let known = self.valid.insert(name, Arc::clone(&object));
+        known.is_none_or(|known| !known.asks_like(&object))
     }
 
     fn break_off(&mut self, name: Name, broken: Broken) -> bool {

@@ -206,32 +206,44 @@ impl World {
     }
 
     /// Brings one object into line with the files. Gives whether it changed.
+    ///
+    /// Its subject is taken out meanwhile: to find it among all is much of the work.
     fn settle_one(&mut self, object: &ObjectRef, now: Timestamp) -> bool {
-        let subject = self.subjects.entry(object.clone()).or_default();
+        let mut subject = mem::take(self.subjects.entry(object.clone()).or_default());
         subject.unsettled = false;
-        let is_known = subject.known.is_some();
-        let (wanted, twice) = self.wanted(object);
+        let changed = self.settle_subject(object, &mut subject, now);
+        if subject.known.is_none() && subject.speakers.is_empty() {
+            self.subjects.remove(object);
+        } else if let Some(place) = self.subjects.get_mut(object) {
+            *place = subject;
+        }
+        changed
+    }
+
+    fn settle_subject(
+        &mut self,
+        object: &ObjectRef,
+        subject: &mut Subject,
+        now: Timestamp,
+    ) -> bool {
+        let (wanted, twice) = self.wanted(object, &subject.speakers);
         if twice.is_empty() {
             self.twice.remove(object);
         } else {
             self.twice.insert(object.clone(), twice);
         }
         let Some(wanted) = wanted else {
-            let Some(subject) = self.subjects.get_mut(object) else { return false };
             let was_known = subject.known.take().is_some();
-            if subject.speakers.is_empty() {
-                self.subjects.remove(object);
-            }
             if was_known {
                 self.count(object, |all| *all -= 1);
                 self.remove(object);
             }
             return was_known;
         };
-        if !is_known {
+        if subject.known.is_none() {
             self.count(object, |all| *all += 1);
         }
-        self.put(object, wanted, now)
+        self.put(object, wanted, &mut subject.known, now)
     }
 
     fn count(&mut self, object: &ObjectRef, change: impl FnOnce(&mut usize)) {
@@ -243,11 +255,15 @@ impl World {
 
     /// Puts together what the files say of an object. One that stands in two files counts as the
     /// first says; what we made gives way to what the user wrote without a word.
-    fn wanted(&self, object: &ObjectRef) -> (Option<Wanted>, Vec<FileProblem>) {
+    fn wanted(
+        &self,
+        object: &ObjectRef,
+        speakers: &[FileKey],
+    ) -> (Option<Wanted>, Vec<FileProblem>) {
         let mut wanted: Option<Wanted> = None;
         let mut first: Option<(&Path, u32)> = None;
         let mut twice = Vec::new();
-        for key in self.subjects.get(object).iter().flat_map(|subject| &subject.speakers) {
+        for key in speakers {
             let Place { role, path } = &**key;
             let Some(entry) = self.files.get(key).and_then(|file| file.entries.get(object)) else {
                 continue;
@@ -287,15 +303,22 @@ impl World {
     }
 
     /// Takes one object in if it differs from what is known. Gives whether it does.
-    fn put(&mut self, object: &ObjectRef, wanted: Wanted, now: Timestamp) -> bool {
-        let known = self.subjects.get(object).and_then(|subject| subject.known.as_ref());
-        let same = known.is_some_and(|old| old.said == wanted.said);
+    fn put(
+        &mut self,
+        object: &ObjectRef,
+        wanted: Wanted,
+        known: &mut Option<Known>,
+        now: Timestamp,
+    ) -> bool {
+        let old = known.as_ref();
+        let same = old.is_some_and(|old| old.said == wanted.said);
         let status = wanted.status.as_ref().map(|(said, _)| said.clone());
-        if same && known.is_some_and(|old| old.status == status) {
+        if same && old.is_some_and(|old| old.status == status) {
             return false;
         }
-        let (generation, created) = known.map_or((0, now), |old| (old.generation, old.created));
-        let standing = self.standing(object);
+        let (generation, created) = old.map_or((0, now), |old| (old.generation, old.created));
+        // What is new stands nowhere yet.
+        let standing = old.and_then(|_| self.standing(object));
         let read = match standing.clone().filter(|_| same && status.is_some()) {
             Some(mut standing) => {
                 if wanted.file.as_ref().is_some_and(|file| file.role == Role::Written) {
@@ -329,9 +352,7 @@ impl World {
             Some(Read::Broken(broken)) => self.break_off(object, &stamp, broken),
             Some(Read::Status(_)) | None => {}
         }
-        if let Some(subject) = self.subjects.get_mut(object) {
-            subject.known = Some(Known { said: wanted.said, status, generation, created });
-        }
+        *known = Some(Known { said: wanted.said, status, generation, created });
         true
     }
 
