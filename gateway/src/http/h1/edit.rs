@@ -250,6 +250,10 @@ impl<'a> Changes<'a> {
 
     /// Appends the lines that a filter adds, but for those that one from there on drops.
     fn added_lines(&self, change: &HeaderChange, from: usize, out: &mut Vec<u8>) {
+        debug_assert!(
+            change.added().all(|(name, _)| Kind::of(name.as_str().as_bytes()).is_free()),
+            "{change:?} is not to be"
+        );
         let later = self.all.get(from..).unwrap_or_default();
         if !later.iter().any(|next| next.marks().meet(change.marks())) {
             return out.extend_from_slice(change.lines());
