@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use discovery::endpoint::{Endpoint, EndpointSet, Reach};
 
 use super::split::scale;
-use super::state::{InFlight, Load, Moment};
+use super::state::{InFlight, Load, Loads, Moment};
 use crate::chance;
 use crate::http::failure::Failure;
 use crate::worker::Worker;
@@ -58,7 +58,7 @@ pub fn choose<'a>(
     };
     let pair = pair.ok_or(Failure::NoEndpoint)?;
     let at = worker.loads().moment(now);
-    let (endpoint, load) = better(pair, |endpoint| worker.loads().of(&endpoint.reach, at), at);
+    let (endpoint, load) = better(pair, worker.loads(), at);
     Ok(Chosen { endpoint, in_flight: InFlight::begin(load), at })
 }
 
@@ -89,15 +89,14 @@ fn index(chance: u64, below: usize) -> usize {
     usize::try_from(scale(chance, below as u64)).unwrap_or_default()
 }
 
-fn better(
-    (one, other): Pair<'_>,
-    load: impl Fn(&Endpoint) -> Arc<Load>,
+fn better<'a>(
+    (one, other): Pair<'a>,
+    loads: &Loads,
     now: Moment,
-) -> (&Arc<Endpoint>, Arc<Load>) {
-    let first = load(one);
+) -> (&'a Arc<Endpoint>, Arc<Load>) {
     if Arc::ptr_eq(one, other) {
-        return (one, first);
+        return (one, loads.of(&one.reach, now));
     }
-    let second = load(other);
-    if second.cost(now) < first.cost(now) { (other, second) } else { (one, first) }
+    let (second, load) = loads.less_busy((&one.reach, &other.reach), now);
+    (if second { other } else { one }, load)
 }

@@ -187,19 +187,32 @@ impl Loads {
     }
 
     /// The load of the endpoint that is reached so.
-    #[inline(never)]
     pub fn of(&self, reach: &Reach, now: Moment) -> Arc<Load> {
+        let known = lock(&self.by_reach).get(reach).map(Arc::clone);
+        known.unwrap_or_else(|| self.begin(reach, now))
+    }
+
+    /// Whether the second of two endpoints is the less busy one, and the load of whichever is.
+    pub fn less_busy(&self, (one, other): (&Reach, &Reach), now: Moment) -> (bool, Arc<Load>) {
+        let known = {
+            let loads = lock(&self.by_reach);
+            loads.get(one).zip(loads.get(other)).map(|(one, other)| less_busy(one, other, now))
+        };
+        known.unwrap_or_else(|| less_busy(&self.of(one, now), &self.of(other, now), now))
+    }
+
+    fn begin(&self, reach: &Reach, now: Moment) -> Arc<Load> {
         let mut loads = lock(&self.by_reach);
-        if let Some(load) = loads.get(reach) {
-            return Arc::clone(load);
-        }
         if loads.len() >= LOADS_MAX {
             loads.retain(|_, load| Arc::strong_count(load) > 1);
         }
-        let load = Arc::new(Load::new(now));
-        loads.insert(reach.clone(), Arc::clone(&load));
-        load
+        Arc::clone(loads.entry(reach.clone()).or_insert_with(|| Arc::new(Load::new(now))))
     }
+}
+
+fn less_busy(one: &Arc<Load>, other: &Arc<Load>, now: Moment) -> (bool, Arc<Load>) {
+    let second = other.cost(now) < one.cost(now);
+    (second, Arc::clone(if second { other } else { one }))
 }
 
 /// How busy an endpoint is, as one worker sees it.
