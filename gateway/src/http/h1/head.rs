@@ -113,7 +113,8 @@ impl RequestHead {
         rules::check_method(method.of(line))?;
         let version = rules::version(version.of(line))?;
         let form = rules::form(method.of(line), target.of(line))?;
-        let facts = Facts::gather(&block)?;
+        let mut facts = Facts::default();
+        facts.gather(&block)?;
         let host = facts.host.ok_or(Malformed::HostMissing)?;
         let judged = rules::check_host(host.of(&block.bytes))?;
         let start = host.start as usize;
@@ -354,7 +355,8 @@ impl ResponseHead {
         let bytes = input.get(scanned.start..scanned.end).unwrap_or_default().to_vec();
         let block = Block { bytes, fields: scanned.fields, seen: scanned.seen };
         let (version, status, reason) = status_line(scanned.first.of(&block.bytes))?;
-        let facts = Facts::gather(&block)?;
+        let mut facts = Facts::default();
+        facts.gather(&block)?;
         let framing = facts.framing(&block, version)?;
         let body = answer_body(status, framing, asked, facts.announces_encoding())?;
         if status == 101 && !(asked.websocket && facts.is_websocket(&block)) {

@@ -94,33 +94,32 @@ pub(crate) struct Facts {
 impl Facts {
     /// Collects them; whatever may stand once stands once.
     #[inline(never)]
-    pub(crate) fn gather(block: &Block) -> Result<Self, Malformed> {
-        let mut facts = Self::default();
+    pub(crate) fn gather(&mut self, block: &Block) -> Result<(), Malformed> {
         let mut options = 0;
         for field in &block.fields {
             match field.kind {
                 Kind::Plain | Kind::Hop | Kind::Te | Kind::Id | Kind::Trace | Kind::Origin => {}
-                Kind::Host => once(&mut facts.host, field.value, Malformed::HostRepeated)?,
+                Kind::Host => once(&mut self.host, field.value, Malformed::HostRepeated)?,
                 Kind::ContentLength => {
-                    once(&mut facts.length, field.value, Malformed::LengthRepeated)?;
+                    once(&mut self.length, field.value, Malformed::LengthRepeated)?;
                 }
                 Kind::TransferEncoding => {
-                    once(&mut facts.encoding, field.value, Malformed::EncodingRepeated)?;
+                    once(&mut self.encoding, field.value, Malformed::EncodingRepeated)?;
                 }
                 Kind::Connection => {
-                    facts.options.add(field.value.of(&block.bytes), &mut options)?;
+                    self.options.add(field.value.of(&block.bytes), &mut options)?;
                 }
                 Kind::Upgrade => {
-                    facts.upgrade = Some(field.value);
-                    facts.upgrades += 1;
+                    self.upgrade = Some(field.value);
+                    self.upgrades += 1;
                 }
                 Kind::Expect => {
-                    facts.expect = Some(field.value);
-                    facts.expects += 1;
+                    self.expect = Some(field.value);
+                    self.expects += 1;
                 }
             }
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// The framing that the fields announce; `None` if they announce none.
