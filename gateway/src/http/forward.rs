@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use super::failure::Failure;
-use super::h1::{Alarm, Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead};
+use super::h1::{
+    Alarm, Asked, Block, BodyEvent, Change, ReadError, ReplyTo, ResponseHead, WriteError,
+};
 use super::side::{AnswerSink, AnswerSource, Sink, Source};
 
 /// How long an endpoint that stopped reading a request may take to say why.
@@ -120,37 +122,56 @@ where
     }
 }
 
-/// Sends the body; then watches whether the client stays. Ends only with a failure.
+/// Sends the request; then watches whether the client stays. Ends only with a failure.
 async fn send<B: Source, Q: Sink>(body: &mut B, server: &mut Q, progress: &Progress) -> Failure {
+    // Most requests have no body.
+    let sent = if body.is_done() {
+        server.finish(None).await.map_err(not_taken)
+    } else {
+        send_body(body, server, progress).await
+    };
+    if let Err(failure) = sent {
+        return failure;
+    }
+    progress.request_done.store(true, Relaxed);
+    body.gone().await;
+    Failure::ClientGone
+}
+
+async fn send_body<B: Source, Q: Sink>(
+    body: &mut B,
+    server: &mut Q,
+    progress: &Progress,
+) -> Result<(), Failure> {
     loop {
-        if !body.has_buffered() && server.flush().await.is_err() {
-            return Failure::RequestNotTaken;
+        if !body.has_buffered() {
+            server.flush().await.map_err(not_taken)?;
         }
-        let ended = match body.next().await {
+        match body.next().await {
             Ok(BodyEvent::Data(data)) => {
                 add(&progress.sent, data.len());
-                if server.data(data).await.is_err() {
-                    return Failure::RequestNotTaken;
-                }
+                server.data(data).await.map_err(not_taken)?;
                 body.allow_much(server.is_fast());
-                continue;
             }
             Ok(BodyEvent::Last(data)) => {
                 add(&progress.sent, data.len());
-                server.last(data).await
+                return server.last(data).await.map_err(not_taken);
             }
-            Ok(BodyEvent::End(trailers)) => server.finish(some(&trailers)).await,
-            Err(ReadError::Malformed(malformed)) => return Failure::RequestMalformed(malformed),
-            Err(ReadError::TimedOut) => return Failure::RequestTooSlow,
-            Err(_) => return Failure::ClientGone,
-        };
-        if ended.is_err() {
-            return Failure::RequestNotTaken;
+            Ok(BodyEvent::End(trailers)) => {
+                return server.finish(some(&trailers)).await.map_err(not_taken);
+            }
+            Err(ReadError::Malformed(malformed)) => {
+                return Err(Failure::RequestMalformed(malformed));
+            }
+            Err(ReadError::TimedOut) => return Err(Failure::RequestTooSlow),
+            Err(_) => return Err(Failure::ClientGone),
         }
-        progress.request_done.store(true, Relaxed);
-        body.gone().await;
-        return Failure::ClientGone;
     }
+}
+
+/// Whatever stops an endpoint from reading a request, it may still say why.
+fn not_taken(_: WriteError) -> Failure {
+    Failure::RequestNotTaken
 }
 
 /// Receives the heads and the body of the answer.
