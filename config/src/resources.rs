@@ -253,8 +253,9 @@ impl<T> Objects<T> {
         T: Stated,
     {
         self.broken.remove(&name);
-        let known = self.valid.insert(name, Arc::clone(&object));
-        known.is_none_or(|known| !known.asks_like(&object))
+        let now = Arc::clone(&object);
+        let known = self.valid.insert(name, object);
+        known.is_none_or(|known| !known.asks_like(&now))
     }
 
     fn break_off(&mut self, name: Name, broken: Broken) -> bool {
