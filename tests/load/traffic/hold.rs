@@ -18,14 +18,11 @@ use super::wire::{Tls, Wire, dial_narrow};
 
 /// Connections that are opened at once.
 const OPENING: usize = 50;
-/// Bytes that a slow client takes each time.
-const SIP: usize = 4 * 1024;
-/// Times a second that it does: 8 KB in all. The system tells of room for half a window at once, so
-/// that smaller ones would change nothing but what the load itself takes.
-const SIPS: u64 = 2;
-
-/// The time within which clients begin to read: each takes in half a window in it, 32 KB.
-const BEGIN_WITHIN_MILLIS: u64 = 4_000;
+/// Bytes that a slow client takes at once, half a window: the system tells of room for as much at
+/// once, so that smaller sips would change nothing but what the load itself takes.
+const SIP: usize = 32 * 1024;
+/// Between two sips: 8 KB a second. Within as long all clients begin to read.
+const SIP_EVERY: Duration = Duration::from_secs(4);
 
 /// What held connections do.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -125,22 +122,20 @@ async fn open(
 
 /// Reads slowly until the body ends; whoever waits for the end is ended before.
 async fn sip(mut stream: TcpStream) {
-    let mut buffer = [0; SIP];
-    let mut every = interval(Duration::from_millis(1000 / SIPS));
-    while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+    let mut buffer = vec![0; SIP];
+    let mut every = interval(SIP_EVERY);
+    while stream.read_exact(&mut buffer).await.is_ok() {
         every.tick().await;
     }
 }
 
 /// Clients that have nothing to do with each other do not read in step.
 pub(crate) async fn out_of_step(number: usize) {
-    let millis =
-        u64::try_from(number).unwrap_or_default().wrapping_mul(7_919) % BEGIN_WITHIN_MILLIS;
-    sleep(Duration::from_millis(millis)).await;
+    let millis = number.wrapping_mul(7_919) as u128 % SIP_EVERY.as_millis();
+    sleep(Duration::from_millis(u64::try_from(millis).unwrap_or_default())).await;
 }
 
-/// Waits as long as one sip takes, and gives its bytes.
-pub(crate) async fn pause() -> usize {
-    sleep(Duration::from_millis(1000 / SIPS)).await;
-    SIP
+/// Waits as long as a slow client does between two sips.
+pub(crate) async fn pause() {
+    sleep(SIP_EVERY).await;
 }

@@ -124,7 +124,7 @@ async fn collect(mut body: RecvStream) -> Result<(BytesMut, Option<HeaderMap>), 
 }
 
 /// Clients give their window, of 65,535 bytes, back by halves; the `h2` crate would send an update
-/// for every sip.
+/// for every frame.
 const GIVEN_BACK: usize = 32 * 1024 - 1;
 
 /// Asks for a large body on a connection of its own and takes it in sips.
@@ -139,15 +139,12 @@ pub(crate) async fn sip(number: usize, to: SocketAddr, request: Request) -> anyh
     let mut body = answer.await?.into_body();
     spawn_local(async move {
         out_of_step(number).await;
-        let (mut owed, mut taken) = (0, 0);
+        let mut owed = 0;
         while let Some(Ok(data)) = body.data().await {
             owed += data.len();
-            while owed > 0 {
-                let sip = pause().await.min(owed);
-                (owed, taken) = (owed - sip, taken + sip);
-                if taken >= GIVEN_BACK {
-                    let _given = body.flow_control().release_capacity(std::mem::take(&mut taken));
-                }
+            if owed >= GIVEN_BACK {
+                pause().await;
+                let _given = body.flow_control().release_capacity(std::mem::take(&mut owed));
             }
         }
     });

@@ -18,8 +18,8 @@ use tokio_rustls::TlsConnector;
 /// Bytes that are read at once.
 const READ: usize = 16 * 1024;
 
-/// What the kernel takes in for a client that reads slowly.
-const NARROW: u32 = 16 * 1024;
+/// What the kernel takes in for a client that reads slowly: as much as HTTP/2 has for a window.
+const NARROW: u32 = 64 * 1024;
 
 /// TLS as every proxy of a row gets it: 1.3, AES-128-GCM, X25519, a client certificate, and no
 /// session taken up again.
