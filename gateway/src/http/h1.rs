@@ -32,8 +32,8 @@
 //! - **Errors in reading a request**: [`ReadError::request_status`] is the answer, written with
 //!   [`ReplyTo::unread`] and [`ServerConn::close`]. Whatever is wrong with an answer is 502. An error while a body is
 //!   on its way breaks off both connections: drop them, and never finish the writer of the other side.
-//! - **Framing is the codec's own.** [`Change`] cannot touch `connection`, `transfer-encoding`, `content-length` and
-//!   their like. Bodies in chunks, and answers that end with their connection, leave in chunks (a client of 1.0 gets
+//! - **Framing is the codec's own.** [`Change`] takes away no `connection`, `transfer-encoding`, `content-length` or
+//!   their like, and a filter that would write one is refused when its route is read. Bodies in chunks, and answers that end with their connection, leave in chunks (a client of 1.0 gets
 //!   them up to the end of the connection). The caller adds `x-forwarded-*`, `x-request-id` and so on as changes.
 //! - **HTTP/2** meets the same heads: [`RequestBuilder`] and [`ResponseHead::of_fields`] make them from names and
 //!   values, `end_to_end()` lists what may be translated, [`Block::trailers`] makes trailers.

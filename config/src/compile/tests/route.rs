@@ -118,7 +118,10 @@ fn header_filters_change_nothing_of_framing_and_connection() {
     };
     filter("x-color", "true/Accepted");
     filter("Content-Length", "false/UnsupportedValue");
-    for name in ["transfer-encoding", "Host", "http2-settings", "Proxy-Authenticate", "proxy"] {
+    for name in ["transfer-encoding", "connection", "Upgrade", "keep-alive", "te", "Host"] {
+        filter(name, "false/UnsupportedValue");
+    }
+    for name in ["http2-settings", "proxy", "Proxy-Connection", "proxy-authenticate"] {
         filter(name, "false/UnsupportedValue");
     }
     filter("'a b'", "false/UnsupportedValue");
